@@ -1,0 +1,111 @@
+//! Broker and launcher. They trust each other; no hostile byte is ever in here.
+//!
+//! Each request is one message on the ipc-channel, announced by one packet on the descriptor socket: eight bytes, the
+//! request's id in native order, with the request's descriptors attached. Events that carry a descriptor work the same way in
+//! the other direction.
+
+use crate::outcome::SetupFailure;
+use serde::{Deserialize, Serialize};
+
+/// A worker or compiler in the launcher's books; chosen by the broker, never used twice.
+pub type ProcessId = u64;
+
+/// What the broker asks of the launcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Start a process. Descriptors: program, control socket, then those that [`Start`] counts.
+    Start(Box<Start>),
+    /// End: kill everything and exit.
+    Stop,
+}
+
+/// How a process is to be started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Its id in the launcher's books.
+    pub id: ProcessId,
+    /// argv[0], for people who look at a process list.
+    pub name: String,
+    /// Which namespaces to make.
+    pub namespaces: Namespaces,
+    /// Directories to attach; opened and checked by the launcher, in this order, on descriptors 4, 5, …
+    pub grants: Vec<Grant>,
+    /// Whether a cgroup v2 directory comes with the request (for CLONE_INTO_CGROUP).
+    pub cgroup_v2: bool,
+    /// How many `cgroup.procs` files of v1 controllers come with the request.
+    pub cgroup_v1: u8,
+    /// Directories of Bulkhead's own (state, cache, programs), none of which may be granted, nor what is above or below.
+    pub protected: Vec<String>,
+}
+
+/// Which namespaces a process gets. All of them, unless policy turns a layer off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "one field for each namespace of namespaces(7)")]
+pub struct Namespaces {
+    pub user: bool,
+    pub pid: bool,
+    pub mount: bool,
+    pub net: bool,
+    pub ipc: bool,
+    pub uts: bool,
+    pub cgroup: bool,
+}
+
+/// A directory of the host to grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Path on the host, absolute.
+    pub host: String,
+    /// Whether the plugin may write there.
+    pub writable: bool,
+}
+
+/// What the launcher tells the broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The launcher is init of its pid namespace and listens. Descriptor: its pidfd.
+    Up {
+        /// The launcher's own version.
+        version: String,
+        /// Whether it works without privilege of the host's.
+        rootless: bool,
+    },
+    /// A process runs. Descriptor: its pidfd.
+    Started {
+        /// Which.
+        id: ProcessId,
+        /// Its user id as the broker sees it.
+        host_uid: u32,
+        /// How that id was found: "distinct unused id", "the broker's own id".
+        identity: Identity,
+        /// Microseconds that the launcher's steps took, by name.
+        steps: Vec<(String, u64)>,
+    },
+    /// A process could not be started.
+    Failed {
+        /// Which.
+        id: ProcessId,
+        /// Why.
+        failure: SetupFailure,
+        /// Whether the caller's grant is to blame and not the host.
+        refused_grant: bool,
+    },
+    /// A process has ended and is reaped.
+    Exited {
+        /// Which.
+        id: ProcessId,
+        /// How.
+        death: crate::outcome::Death,
+    },
+}
+
+/// Where a worker's host user id comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Identity {
+    /// As root: an id that no other process on the host has.
+    Distinct,
+    /// Rootless, from /etc/subuid.
+    Subordinate,
+    /// Rootless without subordinate ids: the broker's own.
+    Shared,
+}

@@ -1,0 +1,13 @@
+//! Everything that one process of Bulkhead says to another.
+//!
+//! | module | between | carried by |
+//! |---|---|---|
+//! | [`launcher`] | broker and launcher, which trust each other | ipc-channel's byte channel, descriptors beside it |
+//! | [`setup`] | broker and a worker or compiler that has seen no hostile byte yet | one SOCK_SEQPACKET socket |
+//! | [`worker`] | broker and a hostile worker | sealed rings |
+//! | [`compiler`] | broker and a hostile compiler | sealed rings |
+
+pub mod compiler;
+pub mod launcher;
+pub mod setup;
+pub mod worker;

@@ -1,0 +1,196 @@
+//! Broker and worker, over the rings. The worker is hostile.
+//!
+//! | state | broker may say | worker may say |
+//! |---|---|---|
+//! | loading | | [`FromWorker::Ready`], [`FromWorker::LoadFailed`], [`FromWorker::Panicked`] |
+//! | ready | [`ToWorker::Invoke`] | |
+//! | running | [`ToWorker::Stdin`], [`ToWorker::StdinEnd`] | [`FromWorker::Output`], [`FromWorker::Done`], [`FromWorker::Panicked`] |
+//!
+//! Anything else from the worker is a violation.
+
+use crate::{
+    describe::{Command, Kind},
+    outcome::{MemoryLimit, Refusal, Trap},
+    value::Values,
+};
+use serde::{Deserialize, Serialize};
+
+/// Knobs that are compiled into native code: they must be the same in compiler and worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Engine {
+    /// Pulley bytecode for wasmtime's interpreter instead of machine code: needs no executable memory.
+    pub interpreter: bool,
+    /// How a running guest can be interrupted from inside the runtime.
+    pub interrupt: Interrupt,
+    /// Largest stack of a guest, in bytes.
+    pub stack: u64,
+}
+
+/// How a guest that runs too long is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Interrupt {
+    /// SIGKILL at the deadline; the guest's code carries no checks.
+    Kill,
+    /// The code checks an epoch that the broker ticks by a signal; SIGKILL after a grace.
+    Epoch,
+    /// The code counts fuel: deterministic.
+    Fuel,
+}
+
+/// A plugin to be loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Module or component.
+    pub kind: Kind,
+    /// Compiled-in knobs.
+    pub engine: Engine,
+    /// Bytes of native code in the descriptor.
+    pub code_bytes: u64,
+    /// Limits of the wasm layer.
+    pub limits: Limits,
+    /// What WASI offers.
+    pub wasi: Wasi,
+}
+
+/// Limits of the wasm layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// All linear memories together, in bytes.
+    pub memory: u64,
+    /// All tables together, in elements.
+    pub table_elements: u64,
+    /// Instances of core modules in the store.
+    pub instances: u32,
+    /// Fuel of one invocation, with [`Interrupt::Fuel`].
+    pub fuel: u64,
+    /// Entries of the table of host resources (files, streams, pollables).
+    pub resources: u32,
+    /// Bytes that one host call may move.
+    pub hostcall_bytes: u64,
+    /// Bytes of randomness one call may ask for.
+    pub random_bytes: u64,
+}
+
+/// What WASI offers a plugin: nothing that is not in here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wasi {
+    /// Whether any WASI interface is linked at all.
+    pub enabled: bool,
+    /// Directories, as the guest names them, in the order of [`super::setup::Root::mounts`].
+    pub dirs: Vec<Dir>,
+    /// Guest path of the writable tmpfs, when there is one.
+    pub tmp: Option<String>,
+}
+
+/// A preopened directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dir {
+    /// Path as the guest names it.
+    pub guest: String,
+    /// Whether the guest may write.
+    pub writable: bool,
+}
+
+/// From the broker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Call into the plugin.
+    Invoke {
+        /// The invocation's number; the answer carries it.
+        id: u64,
+        /// What to call.
+        call: Call,
+    },
+    /// Bytes of standard input.
+    Stdin(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// End of standard input.
+    StdinEnd,
+}
+
+/// What to call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Call {
+    /// Run as a command.
+    Command {
+        /// Which ABI.
+        abi: Command,
+        /// argv, the program's name first.
+        args: Vec<String>,
+        /// Environment.
+        env: Vec<(String, String)>,
+    },
+    /// Call an export with values of its types.
+    Export {
+        /// Interface that holds it (component), empty otherwise.
+        interface: String,
+        /// Name.
+        name: String,
+        /// Arguments.
+        args: Values,
+    },
+}
+
+/// A stream of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// From the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The plugin is loaded, linked and closed in.
+    Ready,
+    /// It is not; the worker exits.
+    LoadFailed(LoadFailure),
+    /// Bytes that the guest wrote.
+    Output(Stream, #[serde(with = "serde_bytes")] Vec<u8>),
+    /// The invocation ended.
+    Done {
+        /// Of which invocation.
+        id: u64,
+        /// How.
+        end: GuestEnd,
+    },
+    /// The worker's own code panicked; it exits.
+    Panicked(String),
+}
+
+/// Why a plugin could not be loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoadFailure {
+    /// The native code does not fit this worker: rebuild it.
+    Stale(String),
+    /// Imports that nobody provides, all of them: "module::name: what is wrong".
+    Imports(Vec<String>),
+    /// Instantiation failed: a start function trapped, a segment did not fit.
+    Trap(Trap),
+    /// A limit was reached while instantiating.
+    OutOfMemory(MemoryLimit),
+    /// A step of the closing failed.
+    Closing(String),
+    /// Other.
+    Other(String),
+}
+
+/// How an invocation ended inside the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum GuestEnd {
+    /// Results of an export.
+    Returned(Values),
+    /// Exit code of a command.
+    Exited(i32),
+    /// A trap.
+    Trapped(Trap),
+    /// A limit of the wasm layer.
+    OutOfMemory(MemoryLimit),
+    /// The epoch interrupt came through: the guest was ended inside the runtime.
+    Interrupted,
+    /// The fuel is used up.
+    OutOfFuel,
+    /// No such export, or arguments that do not fit.
+    Refused(Refusal),
+}
