@@ -5,16 +5,18 @@
 //! `cranelift`; each program adds its own half.
 
 use bulkhead_shared::message::worker::{Engine, Interrupt};
-use wasmtime::{Config, WasmFeatures};
+use wasmtime::{Collector, Config, WasmBacktraceDetails, WasmFeatures};
 
-/// Proposals that plugins may use: WebAssembly 2.0 with SIMD, and of 3.0 what needs neither a garbage collector nor
-/// exceptions nor threads. Everything else is refused by name at validation.
+/// Proposals that plugins may use: WebAssembly 2.0 with SIMD, and of 3.0 all but collected structures, typed function
+/// references and threads. Exceptions are in because C++ programs of today are built with them. Everything else is refused by
+/// name at validation.
 pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::EXCEPTIONS)
     .union(WasmFeatures::COMPONENT_MODEL);
 
 /// Bytes of native stack beyond the guest's own for host code that runs on it.
@@ -26,13 +28,19 @@ pub fn config(engine: &Engine) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config.wasm_features(WasmFeatures::all(), false);
     config.wasm_features(FEATURES, true);
-    // No garbage-collected types, hence no collector in the worker.
-    config.gc_support(false);
+    // For the values that an exception carries. Their heap counts against wasm.memory like any other.
+    config.collector(Collector::DeferredReferenceCounting);
     // Component calls cost less than half without it, and nothing here runs two at once.
     config.concurrency_support(false);
+    // Symbols in the artefact serve debuggers only, and the names in backtraces come from elsewhere.
+    config.debug_symbols(false);
+    // Otherwise an environment variable decides, and could decide differently in compiler and worker.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     // Relaxed SIMD and NaN payloads must not tell a guest which CPU it runs on.
     config.relaxed_simd_deterministic(true);
     config.max_wasm_stack(stack);
+    // Calls that may wait run on a stack of their own. The compiler has none, but is refused a guest's stack beyond it.
+    config.async_stack_size(stack.saturating_add(HOST_STACK));
     if engine.interpreter {
         config.target(if cfg!(target_endian = "little") { "pulley64" } else { "pulley64be" })?;
     }

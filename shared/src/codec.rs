@@ -2,16 +2,27 @@
 //!
 //! bincode is RUSTSEC-2025-0141 (unmaintained, no known flaw); 2.0.1 is its last working release and pinned. Nothing else
 //! in the project names it, so that it can be replaced here.
+//!
+//! Decoding takes hostile bytes. What it allocates is bounded by the bytes that are there, never by lengths that they claim
+//! (`careful.rs`), in depth and number by [`crate::value`], and in all by [`MAX_MESSAGE`].
 
-use bincode::config::{Configuration, Fixint, LittleEndian, Limit};
-use serde::{Serialize, de::DeserializeOwned};
+mod careful;
+
+use crate::value;
+use bincode::{
+    config::{Configuration, Fixint, Limit, LittleEndian},
+    enc::write::Writer,
+    error::EncodeError,
+};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::DeserializeSeed};
+use std::marker::PhantomData;
 use thiserror::Error;
 
 /// Largest encoded message, in bytes. Policies set a lower limit; no allocation of a decoder goes beyond this one.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// Why bytes are no message.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// The message would be larger than the limit.
@@ -36,11 +47,39 @@ fn config() -> Configuration<LittleEndian, Fixint, Limit<MAX_MESSAGE>> {
 
 /// Encodes a message of at most [`MAX_MESSAGE`] bytes.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Error> {
-    let bytes = bincode::serde::encode_to_vec(message, config()).map_err(|e| Error::Unencodable(e.to_string()))?;
-    if bytes.len() > MAX_MESSAGE {
-        return Err(Error::TooLarge { size: bytes.len(), limit: MAX_MESSAGE });
-    }
+    let mut bytes = Vec::new();
+    encode_into(message, MAX_MESSAGE, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Encodes a message of at most `limit` bytes, and never more than [`MAX_MESSAGE`], in place of what `bytes` held.
+pub fn encode_into<T: Serialize>(message: &T, limit: usize, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    bytes.clear();
+    let limit = limit.min(MAX_MESSAGE);
+    let mut size = 0;
+    bincode::serde::encode_into_writer(message, Bounded { bytes, size: &mut size, limit }, config())
+        .map_err(|e| Error::Unencodable(e.to_string()))?;
+    if size > limit {
+        return Err(Error::TooLarge { size, limit });
+    }
+    Ok(())
+}
+
+/// Keeps what fits and counts the rest, so that the error can tell the whole size.
+struct Bounded<'a> {
+    bytes: &'a mut Vec<u8>,
+    size: &'a mut usize,
+    limit: usize,
+}
+
+impl Writer for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        *self.size = self.size.saturating_add(bytes.len());
+        if *self.size <= self.limit {
+            self.bytes.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
 }
 
 /// Decodes a message from exactly these bytes. The bytes may come from a hostile peer.
@@ -49,9 +88,24 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
         return Err(Error::TooLarge { size: bytes.len(), limit: MAX_MESSAGE });
     }
     let (message, used) =
-        bincode::serde::decode_from_slice(bytes, config()).map_err(|e| Error::Malformed(e.to_string()))?;
+        value::counted(|| bincode::serde::seed_decode_from_slice(Carefully::<T>(PhantomData), bytes, config()))
+            .map_err(|e| Error::Malformed(e.to_string()))?;
     if used != bytes.len() {
         return Err(Error::Malformed(format!("{} bytes left over", bytes.len() - used)));
     }
     Ok(message)
 }
+
+/// Deserializes a `T` through [`careful::Careful`].
+struct Carefully<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Carefully<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<T, D::Error> {
+        T::deserialize(careful::Careful(inner))
+    }
+}
+
+#[cfg(test)]
+mod tests;

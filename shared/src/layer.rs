@@ -8,7 +8,7 @@ macro_rules! layers {
         /// One independent protection of a worker. The name in text (policy, report, log) is [`Layer::name`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
-        pub enum Layer { $(#[doc = $doc] $variant,)* }
+        pub enum Layer { $(#[doc = $doc] #[serde(rename = $name)] $variant,)* }
 
         impl Layer {
             /// Every layer, in the order in which it is applied and reported.

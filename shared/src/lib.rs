@@ -1,7 +1,7 @@
 //! What broker, launcher, worker and compiler say to each other, and the words they say it in.
 //!
-//! This crate does no I/O beyond its own memory: no files, no tokio, no wasmtime. Everything that crosses a trust
-//! boundary is defined here, so that a reviewer finds all of it in one place:
+//! This crate does no I/O beyond its own memory and [`packet`]: no files, no tokio, no wasmtime. Everything that crosses a
+//! trust boundary is defined here, so that a reviewer finds all of it in one place:
 //!
 //! * [`message`] – what may be said, by whom and in which state; [`codec`] – how it is encoded;
 //! * [`ring`] – the shared memory that carries it between a broker and a worker that do not trust each other;
@@ -14,6 +14,8 @@ pub mod filter;
 pub mod layer;
 pub mod message;
 pub mod outcome;
+#[path = "packet_unsafe.rs"]
+pub mod packet;
 pub mod policy;
 pub mod ring;
 pub mod text;

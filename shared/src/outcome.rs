@@ -44,8 +44,15 @@ pub enum Outcome {
         /// What the worker was doing.
         phase: Phase,
     },
+    /// The fuel of the invocation is used up.
+    OutOfFuel {
+        /// The fuel that was given.
+        limit: u64,
+    },
     /// A memory limit was reached.
     OutOfMemory(MemoryLimit),
+    /// Nobody reads the command's output any more; it was ended, as SIGPIPE ends a process.
+    OutputClosed,
     /// The call was refused before or while the plugin looked at it: no such export, wrong arguments, unknown imports.
     Refused(Refusal),
     /// Something only broken or hostile code does. The worker is dead.
@@ -60,11 +67,11 @@ impl Outcome {
     /// Who is to blame; `None` for a success.
     pub fn class(&self) -> Option<Class> {
         match self {
-            Outcome::Returned(_) | Outcome::Exited(_) => None,
+            Outcome::Returned(_) | Outcome::Exited(_) | Outcome::OutputClosed => None,
             Outcome::Trapped(_) | Outcome::TimedOut { .. } | Outcome::Refused(_) | Outcome::Violation(_) => {
                 Some(Class::Invalid)
             }
-            Outcome::OutOfMemory(MemoryLimit::Wasm { .. }) => Some(Class::Invalid),
+            Outcome::OutOfFuel { .. } | Outcome::OutOfMemory(MemoryLimit::Wasm { .. }) => Some(Class::Invalid),
             Outcome::OutOfMemory(MemoryLimit::Kernel { .. }) | Outcome::Lost(_) => Some(Class::Ambiguous),
             Outcome::SetupFailed(_) => Some(Class::Internal),
         }
@@ -120,7 +127,8 @@ pub struct Frame {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemoryLimit {
-    /// A limit of the wasm layer; the guest was ended inside the runtime.
+    /// A limit of the wasm layer: an instance could not be made within it, or the guest could not live with being
+    /// refused more (`memory.grow` itself only fails, as WebAssembly defines).
     Wasm {
         /// Which: `wasm.memory`, `wasm.tables`, `wasm.instances`.
         key: String,
@@ -128,6 +136,8 @@ pub enum MemoryLimit {
         limit: u64,
         /// What the guest asked for in all.
         wanted: u64,
+        /// The trap that the guest ended with after a growth was refused; `None` where there was no instance yet.
+        trap: Option<Trap>,
     },
     /// The kernel ended the worker at its cgroup's limit.
     Kernel {

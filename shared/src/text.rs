@@ -13,17 +13,25 @@ impl Untrusted<'_> {
 
 impl fmt::Display for Untrusted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, c) in self.0.chars().enumerate() {
-            if n == Self::MAX {
-                return f.write_str("… (cut)");
-            }
-            if c.is_control() || is_invisible(c) {
-                write!(f, "{}", c.escape_unicode())?;
-            } else {
-                f.write_char(c)?;
+        match self.0.char_indices().nth(Self::MAX) {
+            None => Escaped(self.0).fmt(f),
+            Some((end, _)) => {
+                Escaped(&self.0[..end]).fmt(f)?;
+                f.write_str("… (cut)")
             }
         }
-        Ok(())
+    }
+}
+
+/// Untrusted text in full, escaped in the same way: for what somebody asked to see.
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c.is_control() || is_invisible(c) {
+            true => write!(f, "{}", c.escape_unicode()),
+            false => f.write_char(c),
+        })
     }
 }
 
@@ -40,6 +48,12 @@ mod tests {
     #[test]
     fn escape_sequences_do_not_reach_a_terminal() {
         assert_eq!(Untrusted("a\x1b[31mb\u{202e}c").to_string(), "a\\u{1b}[31mb\\u{202e}c");
+    }
+
+    #[test]
+    fn text_that_was_asked_for_is_escaped_and_not_cut() {
+        let long = "x".repeat(Untrusted::MAX + 1);
+        assert_eq!(Escaped(&format!("{long}\x07")).to_string(), format!("{long}\\u{{7}}"));
     }
 
     #[test]

@@ -14,15 +14,29 @@ pub const MAX_NODES: u32 = 1 << 20;
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     static NODES: Cell<u32> = const { Cell::new(0) };
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Counts one node while it is being decoded; the outermost one starts the count.
+/// Decodes one message, over all of which nodes are counted together. Outside of it each outermost value counts anew.
+pub(crate) fn counted<R>(decode: impl FnOnce() -> R) -> R {
+    struct Whole(bool);
+    impl Drop for Whole {
+        fn drop(&mut self) {
+            COUNTED.set(self.0);
+        }
+    }
+    let _whole = Whole(COUNTED.replace(true));
+    NODES.set(0);
+    decode()
+}
+
+/// Counts one node while it is being decoded.
 struct Node;
 
 impl Node {
     fn enter<E: serde::de::Error>() -> Result<Node, E> {
         let depth = DEPTH.get();
-        if depth == 0 {
+        if depth == 0 && !COUNTED.get() {
             NODES.set(0);
         }
         if depth >= MAX_DEPTH {
@@ -154,5 +168,48 @@ impl<'de> Deserialize<'de> for Type {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let _node = Node::enter::<D::Error>()?;
         Type::deserialize(d)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn a_tree_that_is_too_deep_leaves_the_count_as_it_was() {
+        let bytes = codec::encode(&Value::List(vec![Value::List(vec![])])).unwrap();
+        let deep = [&bytes[..12]].repeat(70).concat();
+
+        assert!(codec::decode::<Value>(&deep).is_err());
+
+        assert_eq!(DEPTH.get(), 0);
+        assert!(codec::decode::<Value>(&bytes).is_ok());
+    }
+
+    #[test]
+    fn names_of_flags_count() {
+        let names = Value::Flags(vec![String::new(); MAX_NODES as usize]);
+
+        let error = codec::decode::<Value>(&codec::encode(&names).unwrap()).unwrap_err();
+
+        assert!(error.to_string().contains("too many values"), "{error}");
+    }
+
+    #[test]
+    fn a_tree_outside_a_message_counts_by_itself() {
+        NODES.set(MAX_NODES);
+
+        assert!(Node::enter::<serde::de::value::Error>().is_ok());
+    }
+
+    #[test]
+    fn counting_a_message_ends_with_it() {
+        counted(|| assert!(COUNTED.get()));
+        assert!(!COUNTED.get());
+
+        let panicked = std::panic::catch_unwind(|| counted(|| panic!("in a decoder")));
+
+        assert!(panicked.is_err() && !COUNTED.get());
     }
 }

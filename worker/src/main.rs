@@ -1,2 +1,26 @@
-//! x
-fn main() {}
+//! The program `bulkhead-worker`: locks itself down, then runs one plugin.
+
+use bulkhead_lockdown::Locked;
+use bulkhead_shared::message::{
+    setup::{Load, Role},
+    worker::{FromWorker, LoadFailure},
+};
+use bulkhead_worker::wire::Shared;
+
+fn main() {
+    let Locked { load, descriptors, link, closing } = bulkhead_lockdown::enter(&[Role::Worker, Role::Sacrifice]);
+    let wire = Shared::new(link);
+    bulkhead_worker::report_panics(wire.clone());
+    let code = descriptors.into_iter().next();
+    let status = match (load, code) {
+        (Load::Plugin(plugin), Some(code)) => bulkhead_worker::serve(&plugin, code, &wire, || closing.apply()),
+        _ => {
+            let failure = LoadFailure::Other("a worker runs plugins, and needs their native code".to_owned());
+            // Nobody is left to tell if this fails.
+            _ = wire.lock().send(&FromWorker::LoadFailed(failure));
+            1
+        }
+    };
+    // No destructors: nothing in here has to be put in order, and unmapping everything takes time.
+    std::process::exit(status)
+}

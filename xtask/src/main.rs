@@ -1,2 +1,88 @@
-//! x
-fn main() {}
+//! What people and CI do with this repository beyond `cargo build`: `cargo xtask COMMAND`.
+//!
+//! It needs Rust and a C compiler, no crate and no other tool, and it installs nothing: a command that wants more says
+//! what, and how it is had.
+
+mod build;
+mod check;
+mod demo;
+mod fetch;
+mod guests;
+mod step;
+mod test;
+mod vm;
+
+use std::process::ExitCode;
+
+/// Why a command ended early; shown to the person who called.
+type Failure = String;
+
+struct Command {
+    name: &'static str,
+    /// One line for the list.
+    summary: &'static str,
+    /// The rest of its help.
+    help: &'static str,
+    run: fn(&[String]) -> Result<(), Failure>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command { name: "build", summary: "build everything, in release", help: build::HELP, run: build::run },
+    Command {
+        name: "demo",
+        summary: "build, then run a real plugin and show its layers",
+        help: demo::HELP,
+        run: demo::run,
+    },
+    Command { name: "test", summary: "build, then run every test", help: test::HELP, run: test::run },
+    Command { name: "check", summary: "formatting, lints, dependencies", help: check::HELP, run: check::run },
+    Command { name: "fetch", summary: "get the real programs that tests run", help: fetch::HELP, run: fetch::run },
+    Command {
+        name: "guests",
+        summary: "rebuild the plugins that are kept as .wasm",
+        help: guests::HELP,
+        run: guests::run,
+    },
+    Command { name: "vm", summary: "run tests on Debian 12, in a virtual machine", help: vm::HELP, run: vm::run },
+];
+
+fn main() -> ExitCode {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let wants_help = |arg: &String| arg == "--help" || arg == "-h";
+    if args.is_empty() || args[0] == "help" || wants_help(&args[0]) {
+        print!("{}", overview());
+        return ExitCode::SUCCESS;
+    }
+    let name = args.remove(0);
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        eprint!("cargo xtask: there is no command {name:?}\n\n{}", overview());
+        return ExitCode::from(2);
+    };
+    if args.iter().any(wants_help) {
+        println!("cargo xtask {}: {}\n\n{}", command.name, command.summary, command.help.trim());
+        return ExitCode::SUCCESS;
+    }
+    match (command.run)(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("cargo xtask {name}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn overview() -> String {
+    let mut text = String::from("usage: cargo xtask COMMAND [--help]\n\n");
+    for command in COMMANDS {
+        text.push_str(&format!("  {:<8} {}\n", command.name, command.summary));
+    }
+    text
+}
+
+/// Refuses arguments where a command takes none.
+fn no_arguments(args: &[String]) -> Result<(), Failure> {
+    match args.first() {
+        None => Ok(()),
+        Some(first) => Err(format!("takes no arguments, not {first:?}; see --help")),
+    }
+}

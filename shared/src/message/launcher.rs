@@ -24,18 +24,29 @@ pub enum Request {
 pub struct Start {
     /// Its id in the launcher's books.
     pub id: ProcessId,
-    /// argv[0], for people who look at a process list.
+    /// `argv[0]`, for people who look at a process list.
     pub name: String,
     /// Which namespaces to make.
     pub namespaces: Namespaces,
+    /// Whether to take an id that no other process has, where the launcher may (layer `identity`).
+    pub distinct_id: bool,
     /// Directories to attach; opened and checked by the launcher, in this order, on descriptors 4, 5, …
     pub grants: Vec<Grant>,
     /// Whether a cgroup v2 directory comes with the request (for CLONE_INTO_CGROUP).
     pub cgroup_v2: bool,
     /// How many `cgroup.procs` files of v1 controllers come with the request.
     pub cgroup_v1: u8,
-    /// Directories of Bulkhead's own (state, cache, programs), none of which may be granted, nor what is above or below.
-    pub protected: Vec<String>,
+    /// Directories of Bulkhead's own, which may not be granted, nor what is above or below.
+    pub protected: Vec<Protected>,
+}
+
+/// A directory of Bulkhead's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protected {
+    /// Absolute path.
+    pub path: String,
+    /// Whether granting it for reading only is harmless (programs are; cache and state are not).
+    pub readable: bool,
 }
 
 /// Which namespaces a process gets. All of them, unless policy turns a layer off.

@@ -20,6 +20,12 @@ use serde::{Deserialize, Serialize};
 pub const CONTROL_FD: i32 = 3;
 /// First of the descriptors of detached mounts in a fresh process, in the order of the grants.
 pub const FIRST_TREE_FD: i32 = 4;
+/// The bell (eventfd, process to broker) in a locked process: filters name this number.
+pub const BELL_FD: i32 = 4;
+/// The doorbell (timerfd, broker to process) in a locked process.
+pub const DOORBELL_FD: i32 = 5;
+/// The first descriptor that came with [`Load`] in a locked process.
+pub const FIRST_LOAD_FD: i32 = 6;
 /// Largest packet on the control socket, in bytes.
 pub const MAX_PACKET: usize = 128 * 1024;
 /// Descriptors of an [`Assignment`]: request memory, reply memory, bell (eventfd, process to broker), doorbell (timerfd,

@@ -77,6 +77,12 @@ pub struct Limits {
 pub struct Wasi {
     /// Whether any WASI interface is linked at all.
     pub enabled: bool,
+    /// Standard streams (`host.stdio`). Without: input at its end, output that goes nowhere.
+    pub stdio: bool,
+    /// Clocks and sleeping (`host.clock`). Without: imports of clocks and of polling are not provided.
+    pub clock: bool,
+    /// Randomness (`host.random`). Without: imports of randomness are not provided.
+    pub random: bool,
     /// Directories, as the guest names them, in the order of [`super::setup::Root::mounts`].
     pub dirs: Vec<Dir>,
     /// Guest path of the writable tmpfs, when there is one.

@@ -1,5 +1,26 @@
 //! Policy: what a plugin may use and which layers must hold. This module is the effective policy as plain data, after
 //! `extends` has been followed and units have been read; the text is read by the modules beside it.
+//!
+//! * [`resolve()`] turns text into an effective policy, or into everything that is wrong with it ([`PolicyErrors`]);
+//! * [`Policy`]'s `Display` is the way back: a policy file that sets every key;
+//! * [`schema`] is the language: every key, its kind and its bounds.
+//!
+//! There are no defaults in code. A key that neither a file nor one it extends sets is an error.
+
+pub mod error;
+mod print;
+mod read;
+pub mod resolve;
+pub mod schema;
+pub mod suggest;
+#[cfg(test)]
+mod tests;
+pub mod text;
+pub mod unit;
+
+pub use error::{PolicyError, PolicyErrors};
+pub use resolve::{Context, Missing, Origin, Resolved, resolve};
+pub use text::Source;
 
 use crate::{
     layer::{Layer, Requirement},
@@ -17,6 +38,8 @@ pub struct Policy {
     pub wasm: Wasm,
     /// Limits of one call.
     pub invocation: Invocation,
+    /// Who may share a worker.
+    pub worker: Worker,
     /// Kernel limits of the process.
     pub process: Process,
     /// What may be granted of the file system.
@@ -75,6 +98,26 @@ pub struct Invocation {
     pub load_timeout: Duration,
     /// Largest message either way, in bytes.
     pub max_message: u64,
+}
+
+/// `[worker]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Who may share a worker.
+    pub share: Share,
+}
+
+/// `worker.share`. A worker is the confidentiality boundary: whoever shares one can read what the others left there.
+/// Reserved: today every run has a worker of its own, which is within each of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// Nobody: one invocation, one worker.
+    Never,
+    /// Invocations by the same caller.
+    Caller,
+    /// All invocations of the plugin.
+    Plugin,
 }
 
 /// `[process]`

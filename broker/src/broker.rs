@@ -1,0 +1,173 @@
+//! The broker: what an embedder makes one of.
+
+use crate::{
+    cache::Cache,
+    cgroup::Cgroups,
+    class::{Battery, Class},
+    error::Error,
+    launcher::Launcher,
+    memfd::{Error as MemoryError, Sealed},
+    plugin::{Plugin, PluginOptions},
+    process::failed,
+    programs::Programs,
+};
+use bulkhead_shared::{
+    message::launcher::Protected,
+    outcome::{Outcome, Refusal},
+};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Where a plugin comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A `.wasm` file. It is copied once; a change of the file afterwards changes nothing.
+    Path(&'a Path),
+    /// The content of one.
+    Bytes(&'a [u8]),
+}
+
+/// Makes a [`Broker`].
+#[derive(Clone, Debug, Default)]
+pub struct BrokerBuilder {
+    programs: Option<PathBuf>,
+    cache: Option<PathBuf>,
+    no_cache: bool,
+}
+
+impl BrokerBuilder {
+    /// The directory with `bulkhead-launcher`, `bulkhead-worker` and `bulkhead-compiler`. Without it they are looked for beside
+    /// the running program, then in `/usr/libexec/bulkhead`.
+    pub fn programs(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.programs = Some(directory.into());
+        self
+    }
+
+    /// The directory for compiled code. Without it: `/var/cache/bulkhead` for root, `$XDG_CACHE_HOME/bulkhead` or
+    /// `~/.cache/bulkhead` otherwise.
+    pub fn cache(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.cache = Some(directory.into());
+        self.no_cache = false;
+        self
+    }
+
+    /// Keeps nothing: each plugin is compiled anew.
+    pub fn without_cache(mut self) -> Self {
+        self.no_cache = true;
+        self
+    }
+
+    /// Finds the programs, opens the cache, and starts the launcher.
+    pub fn build(self) -> Result<Broker, Error> {
+        if !crate::sys_unsafe::notification_sizes_match() {
+            return Err(Error::Launcher {
+                step: "compare with the kernel".to_owned(),
+                cause: "this kernel has no seccomp notifications (Linux 5.0), or other ones than this program knows"
+                    .to_owned(),
+            });
+        }
+        let programs = Programs::find(self.programs.as_deref())?;
+        let cache = match self.no_cache {
+            true => None,
+            false => Some(self.open_cache()?),
+        };
+        let cgroups = Cgroups::discover();
+        let launcher = Launcher::start(&programs.launcher)?;
+        let batteries = Mutex::new(HashMap::new());
+        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, batteries, launcher }) })
+    }
+
+    fn open_cache(&self) -> Result<Cache, Error> {
+        let path = match &self.cache {
+            Some(path) => path.clone(),
+            None => Cache::default_path()
+                .map_err(|e| Error::Directory { path: PathBuf::from("(cache)"), cause: e.to_string() })?,
+        };
+        Cache::open(&path).map_err(|e| Error::Directory { path, cause: e.to_string() })
+    }
+}
+
+/// The trusted side: launches workers, routes calls, holds deadlines. One per process is enough; it may be shared between
+/// threads.
+///
+/// Dropping the broker and all its plugins ends every process that it has started. So does any death of the process that it
+/// lives in, SIGKILL included. It starts no child of that process and raises no SIGCHLD in it.
+#[derive(Clone)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+impl Broker {
+    /// Makes a broker.
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder::default()
+    }
+
+    /// Compiles a plugin, or finds it in the cache, starts a worker for it, locks that down, and loads the plugin there.
+    pub fn load(&self, source: Source<'_>, options: PluginOptions) -> Result<Plugin, Outcome> {
+        let max = options.policy.compiler.max_input;
+        let input = match source {
+            Source::Path(path) => Sealed::copy_path(path, max),
+            Source::Bytes(bytes) => Sealed::copy_bytes(bytes, max),
+        };
+        let input = input.map_err(|e| match e {
+            MemoryError::Memory { .. } => failed("copy the plugin", e),
+            MemoryError::TooLarge { .. } => Outcome::Refused(Refusal { message: format!("{e} (compiler.max_input)") }),
+            e => Outcome::Refused(Refusal { message: e.to_string() }),
+        })?;
+        Plugin::load(&self.inner, input, options)
+    }
+
+    /// Whether it works without privilege of the host's; workers then run as the broker's own user on the host.
+    pub fn rootless(&self) -> bool {
+        self.inner.launcher.rootless()
+    }
+}
+
+/// What a broker and its plugins share.
+pub(crate) struct Inner {
+    pub programs: Programs,
+    pub cache: Option<Cache>,
+    pub cgroups: Cgroups,
+    batteries: Mutex<HashMap<String, Battery>>,
+    // Last: dropping it ends every process.
+    pub launcher: Launcher,
+}
+
+impl Inner {
+    /// The battery of a class: from memory, from the cache, or tried now.
+    pub fn battery(
+        &self,
+        class: &Class,
+        attempt: impl FnOnce() -> Result<Battery, Outcome>,
+    ) -> Result<Battery, Outcome> {
+        let name = class.to_string();
+        let mut known = self.batteries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(battery) = known.get(&name) {
+            return Ok(battery.clone());
+        }
+        if let Some(battery) = self.cache.as_ref().and_then(|cache| Battery::recall(cache, class)) {
+            known.insert(name, battery.clone());
+            return Ok(battery);
+        }
+        let battery = attempt()?;
+        if battery.check().is_ok() {
+            if let Some(cache) = &self.cache {
+                battery.keep(cache, class);
+            }
+            known.insert(name, battery.clone());
+        }
+        Ok(battery)
+    }
+
+    /// Directories of our own that no plugin is granted.
+    pub fn protected(&self) -> Vec<Protected> {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let mut protected = vec![Protected { path: text(&self.programs.directory), readable: true }];
+        protected.extend(self.cache.iter().map(|cache| Protected { path: text(cache.path()), readable: false }));
+        protected
+    }
+}

@@ -1,0 +1,48 @@
+//! Kernel limits of a process (setrlimit(2)), from policy. They hold where no cgroup does.
+
+use bulkhead_shared::{
+    message::setup::{Resource, Rlimit},
+    policy::Policy,
+};
+
+/// Descriptors that every process needs: the listed six, what it loads, and a few while it is set up.
+const LEAST_DESCRIPTORS: u64 = 32;
+/// Main stack of a process: the runtime runs guests on stacks of their own.
+const STACK: u64 = 8 << 20;
+
+fn common(memory: u64) -> Vec<Rlimit> {
+    let limit = |resource, value| Rlimit { resource, value };
+    vec![
+        // Private writable memory: holds without a cgroup. A quarter more than the cgroup's limit, so that where there is one
+        // it is the one that is reached, which can be told from any other death.
+        limit(Resource::Data, memory.saturating_add(memory / 4)),
+        limit(Resource::Stack, STACK),
+        limit(Resource::Core, 0),
+        limit(Resource::Locks, 0),
+        limit(Resource::Memlock, 0),
+        limit(Resource::Msgqueue, 0),
+        limit(Resource::Nice, 0),
+        limit(Resource::Rtprio, 0),
+        limit(Resource::Nproc, 0),
+        // Signals that are queued with a value; plain ones need no entry.
+        limit(Resource::Sigpending, 0),
+    ]
+}
+
+/// Limits of a worker.
+pub(crate) fn worker(policy: &Policy) -> Vec<Rlimit> {
+    let mut limits = common(policy.process.memory);
+    limits.push(Rlimit { resource: Resource::Fsize, value: policy.process.file_size });
+    limits.push(Rlimit { resource: Resource::Nofile, value: policy.process.open_files.max(LEAST_DESCRIPTORS) });
+    limits
+}
+
+/// Limits of a compiler.
+pub(crate) fn compiler(policy: &Policy) -> Vec<Rlimit> {
+    let mut limits = common(policy.compiler.memory);
+    limits.push(Rlimit { resource: Resource::Fsize, value: policy.compiler.max_code });
+    limits.push(Rlimit { resource: Resource::Nofile, value: LEAST_DESCRIPTORS });
+    // A second clock behind the deadline that the broker holds.
+    limits.push(Rlimit { resource: Resource::Cpu, value: policy.compiler.timeout.as_secs() + 5 });
+    limits
+}

@@ -1,0 +1,168 @@
+//! What can be seen of a locked process from outside, in /proc (proc(5)): a second opinion that the process cannot forge.
+
+use bulkhead_shared::layer::{Achieved, Layer, When};
+use std::{
+    fs, io,
+    os::{
+        fd::{AsRawFd, BorrowedFd},
+        unix::fs::FileExt,
+    },
+};
+
+/// The namespaces of namespaces(7), as /proc names them.
+const NAMESPACES: [(Layer, &str); 7] = [
+    (Layer::NamespaceUser, "user"),
+    (Layer::NamespacePid, "pid"),
+    (Layer::NamespaceMount, "mnt"),
+    (Layer::NamespaceNet, "net"),
+    (Layer::NamespaceIpc, "ipc"),
+    (Layer::NamespaceUts, "uts"),
+    (Layer::NamespaceCgroup, "cgroup"),
+];
+
+/// The pid, as our /proc numbers it, of the process behind a pidfd. `None` where it is gone.
+pub(crate) fn pid_of(pidfd: BorrowedFd<'_>) -> Option<u32> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    let pid: i64 = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
+    u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
+/// Looks at every layer that shows from outside. The caller makes sure, by the pidfd, that the pid still meant the process
+/// after this has returned.
+pub(crate) fn from_outside(pid: u32) -> io::Result<Vec<(Layer, Achieved)>> {
+    let status = Status(fs::read_to_string(format!("/proc/{pid}/status"))?);
+    let mut seen = Vec::new();
+    for (layer, name) in NAMESPACES {
+        let theirs = fs::read_link(format!("/proc/{pid}/ns/{name}"))?;
+        let ours = fs::read_link(format!("/proc/self/ns/{name}"))?;
+        seen.push((
+            layer,
+            if theirs == ours {
+                Achieved::Missing { cause: format!("/proc shows it in the broker's own {name} namespace") }
+            } else {
+                enforced(format!("/proc shows {}, the broker is in another", theirs.display()))
+            },
+        ));
+    }
+    let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
+    seen.push((Layer::Capabilities, all_zero(&status, &capabilities)));
+    seen.push((Layer::NoNewPrivs, equals(&status, "NoNewPrivs", "1")));
+    seen.push((Layer::SeccompMain, equals(&status, "Seccomp", "2")));
+    Ok(seen)
+}
+
+/// How many seccomp filters a process has; `None` where the kernel does not say (before 5.10) or the process is gone.
+pub(crate) fn filters(pid: u32) -> Option<u32> {
+    Status(fs::read_to_string(format!("/proc/{pid}/status")).ok()?).field("Seccomp_filters")?.parse().ok()
+}
+
+/// The clock of a process's CPU time: its file in /proc, open. It stays that process's own when the pid means another one.
+pub(crate) struct CpuClock(fs::File);
+
+impl CpuClock {
+    /// The clock of this process. The caller makes sure, by the pidfd, that the pid means it still when this has returned.
+    pub fn of(pid: u32) -> Option<CpuClock> {
+        fs::File::open(format!("/proc/{pid}/schedstat")).ok().map(CpuClock)
+    }
+
+    /// CPU time used so far, user and system together; `None` where the process is gone.
+    pub fn read(&self) -> Option<std::time::Duration> {
+        let mut text = [0; 128];
+        let length = self.0.read_at(&mut text, 0).ok()?;
+        let text = std::str::from_utf8(text.get(..length)?).ok()?;
+        text.split_whitespace().next()?.parse().ok().map(std::time::Duration::from_nanos)
+    }
+}
+
+struct Status(String);
+
+impl Status {
+    fn field(&self, name: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    }
+}
+
+fn equals(status: &Status, name: &str, wanted: &str) -> Achieved {
+    match status.field(name) {
+        Some(value) if value == wanted => enforced(format!("/proc shows {name} {value}")),
+        value => Achieved::Missing { cause: format!("/proc shows {name} {}", value.unwrap_or("not at all")) },
+    }
+}
+
+fn all_zero(status: &Status, names: &[&str]) -> Achieved {
+    for name in names {
+        let value = status.field(name).unwrap_or("not at all");
+        if u64::from_str_radix(value, 16) != Ok(0) {
+            return Achieved::Missing { cause: format!("/proc shows {name} {value}") };
+        }
+    }
+    enforced(format!("/proc shows {} all zero", names.join(", ")))
+}
+
+fn enforced(evidence: String) -> Achieved {
+    Achieved::Enforced { evidence, when: When::ThisWorker }
+}
+
+/// Joins what the process says with what shows from outside. A layer that is off stays off; one that either side misses is
+/// missing; what only one side can see counts by itself.
+pub(crate) fn join(inside: Vec<(Layer, Achieved)>, outside: Vec<(Layer, Achieved)>) -> Vec<(Layer, Achieved)> {
+    let mut joined = inside;
+    for (layer, theirs) in outside {
+        match joined.iter_mut().find(|(l, _)| *l == layer) {
+            None => joined.push((layer, theirs)),
+            Some((_, ours)) => match (&mut *ours, theirs) {
+                (Achieved::Enforced { evidence, .. }, Achieved::Enforced { evidence: more, .. }) => {
+                    evidence.push_str("; ");
+                    evidence.push_str(&more);
+                }
+                (Achieved::Enforced { .. }, missing @ Achieved::Missing { .. }) => *ours = missing,
+                _ => {}
+            },
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing() -> Achieved {
+        Achieved::Missing { cause: "cause".to_owned() }
+    }
+
+    #[test]
+    fn what_shows_from_outside_overrules_what_the_process_says() {
+        let joined = join(vec![(Layer::NoNewPrivs, enforced("x".to_owned()))], vec![(Layer::NoNewPrivs, missing())]);
+        assert_eq!(joined, [(Layer::NoNewPrivs, missing())]);
+    }
+
+    #[test]
+    fn what_the_process_misses_is_missing_whatever_shows_from_outside() {
+        let joined = join(vec![(Layer::NoNewPrivs, missing())], vec![(Layer::NoNewPrivs, enforced("x".to_owned()))]);
+        assert_eq!(joined, [(Layer::NoNewPrivs, missing())]);
+    }
+
+    #[test]
+    fn cpu_clock_goes_on_while_its_process_works_and_stops_with_it() {
+        let own = CpuClock::of(std::process::id()).unwrap();
+        let before = own.read().unwrap();
+        while own.read().unwrap() == before {}
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let clock = CpuClock::of(child.id()).unwrap();
+        assert!(clock.read().is_some());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(clock.read(), None);
+    }
+
+    #[test]
+    fn this_process_is_not_taken_for_a_locked_one() {
+        let seen = from_outside(std::process::id()).unwrap();
+        assert!(seen.iter().all(|(layer, achieved)| match layer {
+            // The test may itself run under a seccomp filter, in a container.
+            Layer::SeccompMain | Layer::NoNewPrivs => true,
+            _ => matches!(achieved, Achieved::Missing { .. }) || *layer == Layer::Capabilities,
+        }));
+    }
+}

@@ -1,0 +1,262 @@
+//! Starting one process: cgroup, namespaces, ids, then its program by descriptor.
+
+use super::{
+    grants,
+    ids::{self, Ids},
+};
+use bulkhead_lockdown::{
+    fault::{Fault, Step},
+    layers::capabilities,
+    sys_unsafe,
+};
+use bulkhead_shared::{
+    layer::Layer,
+    message::{
+        launcher::{Identity, Namespaces, Start},
+        setup::{CONTROL_FD, FIRST_TREE_FD},
+    },
+    outcome::SetupFailure,
+};
+use nix::{
+    errno::Errno,
+    fcntl::{AtFlags, OFlag},
+    sched::{CloneFlags, unshare},
+    unistd::{Gid, Pid, Uid, setresgid, setresuid},
+};
+use std::{
+    ffi::CString,
+    os::fd::{AsFd, OwnedFd},
+    time::Instant,
+};
+
+/// Descriptors of a new process stand from here up until they are at their places.
+const LIFTED: i32 = 128;
+
+/// A process that runs.
+pub struct Started {
+    /// In the launcher's pid namespace.
+    pub pid: Pid,
+    /// For the broker.
+    pub pidfd: OwnedFd,
+    /// Its user id on the host.
+    pub host_uid: u32,
+    /// Where that comes from.
+    pub identity: Identity,
+    /// Microseconds of each step.
+    pub steps: Vec<(String, u64)>,
+}
+
+/// Why there is none.
+pub struct Failure {
+    /// What the broker is told.
+    pub failure: SetupFailure,
+    /// Whether a grant is to blame.
+    pub refused_grant: bool,
+}
+
+impl From<SetupFailure> for Failure {
+    fn from(failure: SetupFailure) -> Failure {
+        Failure { failure, refused_grant: false }
+    }
+}
+
+/// Starts a process. `descriptors` are the request's: program, control socket, v2 cgroup directory, v1 `cgroup.procs` files.
+pub fn start(request: &Start, descriptors: Vec<OwnedFd>, rootless: bool) -> Result<Started, Failure> {
+    let mut clock = Clock { last: Instant::now(), steps: Vec::new() };
+    let mut descriptors = descriptors.into_iter();
+    let count = |f: Fault| Failure::from(f.into_failure(None));
+    let mut next =
+        || descriptors.next().ok_or_else(|| count(Fault::new("descriptors of the request", "one is missing")));
+    let program = next()?;
+    let control = next()?;
+    let cgroup = if request.cgroup_v2 { Some(next()?) } else { None };
+    let v1 = (0..request.cgroup_v1).map(|_| next()).collect::<Result<Vec<_>, _>>()?;
+
+    let mut trees = Vec::new();
+    for grant in &request.grants {
+        let tree = grants::detach(grant, &request.protected)
+            .map_err(|f| Failure { failure: f.into_failure(Some(Layer::NamespaceMount)), refused_grant: true })?;
+        trees.push(tree);
+    }
+    clock.step("detach grants");
+
+    // The child waits on `go` until its ids and cgroups are set; `failed` closes at its execve, or says what went wrong.
+    let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).step("pipe").map_err(count);
+    let (go_read, go_write) = pipe()?;
+    let (failed_read, failed_write) = pipe()?;
+    let (pid, pidfd) = sys_unsafe::clone_process(flags(request.namespaces), cgroup.as_ref().map(AsFd::as_fd))
+        .map_err(|e| namespace_fault(e, rootless).into_failure(Some(Layer::NamespaceUser)))?;
+    let Some(pidfd) = pidfd else {
+        drop(go_write);
+        drop(failed_read);
+        let fault = become_program(request, go_read, program, control, trees);
+        let _ = nix::unistd::write(&failed_write, fault.to_string().as_bytes());
+        sys_unsafe::exit_now(1)
+    };
+    drop((go_read, failed_write, control, program));
+    clock.step("clone3");
+
+    let placed = place(request, pid, pidfd.as_fd(), rootless, &v1, &trees);
+    drop(trees);
+    clock.step("ids and cgroups");
+    let (host_uid, identity) = match placed {
+        Ok(ids) => ids,
+        Err(failure) => {
+            // The child sees the pipe close without a byte, and goes.
+            drop(go_write);
+            return Err(failure);
+        }
+    };
+    let id = if request.namespaces.user { ids::INSIDE } else { host_uid };
+    nix::unistd::write(&go_write, &id.to_ne_bytes()).step("let the child go").map_err(count)?;
+    drop(go_write);
+    let said = read_all(failed_read).map_err(count)?;
+    clock.step("execve");
+    if !said.is_empty() {
+        return Err(count(Fault::new("start the program", said)));
+    }
+    Ok(Started { pid: Pid::from_raw(pid), pidfd, host_uid, identity, steps: clock.steps })
+}
+
+/// Sets what only a process outside can set: ids and v1 cgroups.
+fn place(
+    request: &Start,
+    pid: libc::pid_t,
+    pidfd: std::os::fd::BorrowedFd<'_>,
+    rootless: bool,
+    v1: &[OwnedFd],
+    trees: &[OwnedFd],
+) -> Result<(u32, Identity), Failure> {
+    let host_pid = ids::host_pid(pidfd).map_err(|f| f.into_failure(None))?;
+    for procs in v1 {
+        // A pid of the writer's own namespace, not of the host's.
+        nix::unistd::write(procs, pid.to_string().as_bytes())
+            .step("write cgroup.procs")
+            .map_err(|f| f.into_failure(Some(Layer::CgroupMemory)))?;
+    }
+    let (outside, identity) = if rootless || !request.distinct_id {
+        let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        (Ids { user, group }, Identity::Shared)
+    } else {
+        let id = ids::distinct(host_pid);
+        (Ids { user: id, group: id }, Identity::Distinct)
+    };
+    if request.namespaces.user {
+        let inside = Ids { user: ids::INSIDE, group: ids::INSIDE };
+        ids::map(host_pid, inside, outside).map_err(|f| f.into_failure(Some(Layer::NamespaceUser)))?;
+    }
+    if identity == Identity::Distinct {
+        for (grant, tree) in request.grants.iter().zip(trees) {
+            grants::give_to(grant, tree.as_fd(), outside)
+                .map_err(|f| Failure { failure: f.into_failure(Some(Layer::Identity)), refused_grant: true })?;
+        }
+    }
+    Ok((outside.user, identity))
+}
+
+/// The child: waits, takes its id, and turns into the program. Returns only what went wrong.
+fn become_program(request: &Start, go: OwnedFd, program: OwnedFd, control: OwnedFd, trees: Vec<OwnedFd>) -> Fault {
+    match try_to_become_program(request, go, program, control, trees) {
+        Ok(never) => match never {},
+        Err(fault) => fault,
+    }
+}
+
+fn try_to_become_program(
+    request: &Start,
+    go: OwnedFd,
+    program: OwnedFd,
+    control: OwnedFd,
+    trees: Vec<OwnedFd>,
+) -> Result<std::convert::Infallible, Fault> {
+    // The word to go is the id to take.
+    let mut id = [0; 4];
+    if nix::unistd::read(&go, &mut id).step("wait for the launcher")? != id.len() {
+        return Err(Fault::new("wait for the launcher", "it could not set ids or cgroups"));
+    }
+    let id = u32::from_ne_bytes(id);
+    // Its root is the cgroup in which this process stands now. Made by clone3 it would be the launcher's, from where the
+    // whole way to this one shows.
+    if request.namespaces.cgroup {
+        unshare(CloneFlags::CLONE_NEWCGROUP).step("unshare(CLONE_NEWCGROUP)")?;
+    }
+    // Where there is no user namespace of its own, leaving id 0 would drop what the set-up needs.
+    nix::sys::prctl::set_keepcaps(true).step("prctl(PR_SET_KEEPCAPS)")?;
+    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
+    setresgid(group, group, group).step("setresgid")?;
+    setresuid(user, user, user).step("setresuid")?;
+    capabilities::keep_for_setup()?;
+
+    // Everything up and out of the way first, then each to its number, which is the only copy that survives execve.
+    let program = sys_unsafe::lift(program, LIFTED).step("place descriptors")?;
+    let mut placed = vec![(sys_unsafe::lift(control, LIFTED).step("place descriptors")?, CONTROL_FD)];
+    for (index, tree) in trees.into_iter().enumerate() {
+        placed.push((sys_unsafe::lift(tree, LIFTED).step("place descriptors")?, FIRST_TREE_FD + index as i32));
+    }
+    for (descriptor, number) in &placed {
+        sys_unsafe::inherit_at(descriptor.as_fd(), *number).step("place descriptors")?;
+    }
+    let name = CString::new(request.name.as_str()).step("name of the process")?;
+    let empty: [&std::ffi::CStr; 0] = [];
+    nix::unistd::execveat(&program, c"", &[name.as_c_str()], &empty, AtFlags::AT_EMPTY_PATH).map_err(|e| {
+        let fault = Fault::new("execveat of the program", e);
+        match e {
+            Errno::EACCES => fault.with_cure("the program must be readable and executable for all (mode 0755)"),
+            _ => fault,
+        }
+    })
+}
+
+/// All but the cgroup namespace, which comes once the process is in its cgroups.
+fn flags(wanted: Namespaces) -> u64 {
+    let pairs = [
+        (wanted.user, libc::CLONE_NEWUSER),
+        (wanted.pid, libc::CLONE_NEWPID),
+        (wanted.mount, libc::CLONE_NEWNS),
+        (wanted.net, libc::CLONE_NEWNET),
+        (wanted.ipc, libc::CLONE_NEWIPC),
+        (wanted.uts, libc::CLONE_NEWUTS),
+    ];
+    pairs.iter().filter(|(wanted, _)| *wanted).fold(0, |flags, (_, flag)| flags | *flag as u64)
+}
+
+/// What clone3's error most often means, in words and with a cure.
+pub fn namespace_fault(errno: Errno, rootless: bool) -> Fault {
+    let fault = Fault::new("clone3 with new namespaces", errno);
+    match errno {
+        Errno::EPERM if rootless => fault.with_cure(
+            "this host forbids user namespaces to unprivileged users (sysctl kernel.unprivileged_userns_clone or \
+             kernel.apparmor_restrict_unprivileged_userns, or a container's seccomp profile): run `bulkhead doctor`",
+        ),
+        Errno::EPERM => {
+            fault.with_cure("a container's seccomp profile or missing CAP_SYS_ADMIN: run `bulkhead doctor`")
+        }
+        Errno::ENOSPC | Errno::EUSERS => {
+            fault.with_cure("raise sysctl user.max_user_namespaces and those beside it, or nest less deeply")
+        }
+        Errno::ENOSYS => fault.with_cure("run Linux 5.7 or newer; a container's seccomp profile may hide clone3"),
+        Errno::EAGAIN => fault.with_cure("a limit on processes is reached (pids.max, RLIMIT_NPROC)"),
+        _ => fault,
+    }
+}
+
+fn read_all(pipe: OwnedFd) -> Result<String, Fault> {
+    let mut said = Vec::new();
+    std::io::Read::read_to_end(&mut std::fs::File::from(pipe), &mut said).step("hear from the child")?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Times steps.
+struct Clock {
+    last: Instant,
+    steps: Vec<(String, u64)>,
+}
+
+impl Clock {
+    fn step(&mut self, name: &str) {
+        let now = Instant::now();
+        let micros = u64::try_from(now.duration_since(self.last).as_micros()).unwrap_or(u64::MAX);
+        self.steps.push((name.to_owned(), micros));
+        self.last = now;
+    }
+}

@@ -1,0 +1,210 @@
+//! The locked process's end of the rings: single-threaded, and free to sleep.
+
+use bulkhead_shared::ring::{Error, Layout, Messages, OwnMapping, PeerMapping, Populate, Wake, Waker};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+/// Why a message was not sent or received.
+pub type LinkError = Error;
+
+/// The rings, as the worker or compiler sees them. System calls: `futex(FUTEX_WAIT)` on the broker's events word, and
+/// `write` of eight bytes to the bell.
+pub struct Link {
+    messages: Messages<OwnMapping, PeerMapping, Bell>,
+    doorbell: OwnedFd,
+}
+
+impl Link {
+    /// Maps both memories, requests for reading only, and closes their descriptors. Bell and doorbell are kept as they are.
+    /// `ring_bytes` are those of the request and of the reply ring, `max_message` is in bytes.
+    pub fn new(
+        requests: OwnedFd,
+        replies: OwnedFd,
+        bell: OwnedFd,
+        doorbell: OwnedFd,
+        ring_bytes: [u32; 2],
+        max_message: u32,
+    ) -> io::Result<Link> {
+        let layout = |bytes| Layout::new(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e));
+        let peer = PeerMapping::map(&requests, layout(ring_bytes[0])?, Populate::Yes)?;
+        let own = OwnMapping::map(&replies, layout(ring_bytes[1])?, Populate::Yes)?;
+        Ok(Link { messages: Messages::new(own, peer, Wake::OF_THE_BROKER, Bell(bell), max_message as usize), doorbell })
+    }
+
+    /// Sends a message; sleeps until there was room for all of it.
+    pub fn send<T: Serialize>(&mut self, message: &T) -> Result<(), LinkError> {
+        self.messages.send_blocking(message)
+    }
+
+    /// Largest message either way, encoded, in bytes.
+    pub fn max_message(&self) -> usize {
+        self.messages.max_message()
+    }
+
+    /// Bytes of message for which there is room now.
+    pub fn try_send_room(&self) -> usize {
+        self.messages.room()
+    }
+
+    /// The next message, if all of it has arrived.
+    pub fn try_receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>, LinkError> {
+        self.messages.try_receive()
+    }
+
+    /// The next message; sleeps until it is there.
+    pub fn receive<T: DeserializeOwned>(&mut self) -> Result<T, LinkError> {
+        self.messages.receive_blocking()
+    }
+
+    /// A timerfd that becomes readable when the broker has read or written, while [`Link::wait_with_doorbell`] is on. It
+    /// does not block; read eight bytes from it to silence it.
+    pub fn doorbell(&self) -> BorrowedFd<'_> {
+        self.doorbell.as_fd()
+    }
+
+    /// Whether the broker rings the doorbell from now on.
+    ///
+    /// It does not ring for what it has written before: after switching on, and before sleeping on the doorbell, call
+    /// [`Link::try_receive`]. Likewise after each time the doorbell was silenced: first silence it, then receive until there
+    /// is nothing more, then sleep.
+    pub fn wait_with_doorbell(&mut self, on: bool) {
+        if on { self.messages.announce(Wake::DOORBELL) } else { self.messages.awake() }
+    }
+}
+
+/// Wakes the broker.
+struct Bell(OwnedFd);
+
+impl Waker<OwnMapping> for Bell {
+    fn wake(&mut self, _own: &OwnMapping, _by: Wake) -> Result<(), Error> {
+        nix::unistd::write(&self.0, &1u64.to_ne_bytes())
+            .map(drop)
+            .map_err(|e| Error::System { call: "write to the bell", source: e.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bulkhead_shared::{
+        message::worker::{FromWorker, Stream, ToWorker},
+        ring::BrokerEnd,
+    };
+    use nix::{
+        fcntl::{FcntlArg, fcntl},
+        poll::{PollFd, PollFlags, PollTimeout, poll},
+    };
+    use std::{
+        os::{fd::AsRawFd, unix::fs::MetadataExt},
+        thread,
+    };
+
+    const RING: [u32; 2] = [4096, 4096];
+
+    fn ends() -> (BrokerEnd, Link) {
+        let (broker, fds) = BrokerEnd::create(RING, 1 << 20).unwrap();
+        let link = Link::new(fds.requests, fds.replies, fds.bell, fds.doorbell, RING, 1 << 20).unwrap();
+        (broker, link)
+    }
+
+    /// What the broker's loop does, with poll in place of epoll: the bell is never read, so it may wake for nothing.
+    fn broker_receives(broker: &mut BrokerEnd) -> FromWorker {
+        loop {
+            broker.flush().unwrap();
+            if let Some(message) = broker.try_receive().unwrap() {
+                return message;
+            }
+            if !broker.wait().unwrap().any() {
+                poll(&mut [PollFd::new(broker.bell(), PollFlags::POLLIN)], PollTimeout::from(1000u16)).unwrap();
+            }
+            broker.awake();
+        }
+    }
+
+    fn readable(fd: BorrowedFd<'_>) -> bool {
+        poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::from(100u16)).unwrap() == 1
+    }
+
+    #[test]
+    fn a_call_larger_than_the_rings_comes_back() {
+        let (mut broker, mut link) = ends();
+        let bytes: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+        let worker = thread::spawn(move || {
+            let ToWorker::Stdin(bytes) = link.receive().unwrap() else { panic!("something else") };
+            link.send(&FromWorker::Output(Stream::Stdout, bytes)).unwrap();
+        });
+
+        broker.send(&ToWorker::Stdin(bytes.clone())).unwrap();
+
+        assert_eq!(broker_receives(&mut broker), FromWorker::Output(Stream::Stdout, bytes));
+        worker.join().unwrap();
+    }
+
+    #[test]
+    fn the_memories_descriptors_are_closed_and_the_others_kept() {
+        let (_broker, fds) = BrokerEnd::create(RING, 1 << 20).unwrap();
+        let numbers = fds.as_fds().map(|fd| fd.as_raw_fd());
+        let files = numbers.map(inode);
+
+        let link = Link::new(fds.requests, fds.replies, fds.bell, fds.doorbell, RING, 1 << 20).unwrap();
+
+        // Another test may have been given the number since: what it stands for is compared.
+        let now = numbers.map(inode);
+        assert!(now[0] != files[0] && now[1] != files[1]);
+        assert!(now[2] == files[2] && now[3] == files[3]);
+        assert_eq!(link.doorbell().as_raw_fd(), numbers[3]);
+    }
+
+    fn inode(descriptor: i32) -> Option<u64> {
+        std::fs::metadata(format!("/proc/self/fd/{descriptor}")).ok().map(|file| file.ino())
+    }
+
+    #[test]
+    fn the_doorbell_rings_when_it_is_asked_for() {
+        let (mut broker, mut link) = ends();
+
+        broker.send(&ToWorker::StdinEnd).unwrap();
+        assert!(!readable(link.doorbell()));
+        link.wait_with_doorbell(true);
+        assert_eq!(link.try_receive::<ToWorker>().unwrap(), Some(ToWorker::StdinEnd));
+        assert_eq!(link.try_receive::<ToWorker>().unwrap(), None);
+        broker.send(&ToWorker::StdinEnd).unwrap();
+        assert!(readable(link.doorbell()));
+        nix::unistd::read(link.doorbell(), &mut [0; 8]).unwrap();
+        link.wait_with_doorbell(false);
+        broker.send(&ToWorker::StdinEnd).unwrap();
+        assert!(!readable(link.doorbell()));
+    }
+
+    #[test]
+    fn the_doorbell_does_not_block_when_it_was_not_rung() {
+        let (_broker, link) = ends();
+
+        assert_eq!(nix::unistd::read(link.doorbell(), &mut [0; 8]), Err(nix::Error::EAGAIN));
+        let flags = fcntl(link.doorbell(), FcntlArg::F_GETFL).unwrap();
+        assert_ne!(flags & nix::libc::O_NONBLOCK, 0);
+    }
+
+    #[test]
+    fn room_is_what_can_be_sent_without_sleeping() {
+        let (_broker, mut link) = ends();
+        let overhead = 16;
+
+        let room = link.try_send_room();
+        link.send(&FromWorker::Output(Stream::Stdout, vec![0; room - overhead])).unwrap();
+
+        assert_eq!(link.try_send_room(), 0);
+    }
+
+    #[test]
+    fn a_wrong_ring_size_is_an_error() {
+        let (_broker, fds) = BrokerEnd::create(RING, 1 << 20).unwrap();
+
+        let error = Link::new(fds.requests, fds.replies, fds.bell, fds.doorbell, [4096, 8192], 1 << 20).err().unwrap();
+
+        assert_eq!(error.to_string(), "a ring memory of 8192 bytes; this ring needs 12288");
+    }
+}

@@ -1,0 +1,250 @@
+//! One side of the two rings: frames out of the own memory, frames in from the peer's.
+//!
+//! Everything the peer writes is the peer's choice at each read. So cursors are kept here, a word of the peer's is only ever
+//! read once for a decision, a frame's head is copied before it is looked at, and payload is copied out before anyone
+//! checks it.
+
+use super::{
+    layout::{Layout, UNIT, Word},
+    memory::{Memory, OwnMemory},
+    violation::Violation,
+    wake::Wake,
+};
+
+/// The flag of the last fragment of a message.
+const LAST: u32 = 1;
+
+/// One side: writes `O`, reads `P`.
+pub struct Endpoint<O, P> {
+    own: O,
+    peer: P,
+    peer_waits_by: Wake,
+    /// What has been written to the own ring, and what of it the peer has been told.
+    sent: u32,
+    told_sent: u32,
+    /// How much of that the peer has taken, as far as seen.
+    taken: u32,
+    /// What has been read of the peer's ring, and what of it the peer has been told.
+    received: u32,
+    told_received: u32,
+    /// How much there is to read, as far as seen.
+    offered: u32,
+    events: u32,
+    /// Times that the peer was seen to have published something.
+    progress: u64,
+}
+
+impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
+    /// A side of two fresh memories. `peer_waits_by` is what the peer's waiting word may hold.
+    pub fn new(own: O, peer: P, peer_waits_by: Wake) -> Self {
+        Self::at_cursors(own, peer, peer_waits_by, 0, 0)
+    }
+
+    /// A side whose rings have been run through so far: the header words of both memories say the same.
+    pub(super) fn at_cursors(own: O, peer: P, peer_waits_by: Wake, sent: u32, received: u32) -> Self {
+        Endpoint {
+            own,
+            peer,
+            peer_waits_by,
+            sent,
+            told_sent: sent,
+            taken: sent,
+            received,
+            told_received: received,
+            offered: received,
+            events: 0,
+            progress: 0,
+        }
+    }
+
+    /// The own memory.
+    pub fn own(&self) -> &O {
+        &self.own
+    }
+
+    /// Largest payload of a frame to the peer.
+    pub fn max_payload(&self) -> u32 {
+        self.own.layout().max_payload()
+    }
+
+    /// Bytes of payload for which there is room now, in as many frames as it takes.
+    pub fn room(&self) -> usize {
+        let moved = self.peer.load(Word::Consumed).wrapping_sub(self.taken);
+        // A value that cannot be is no room; sending finds out.
+        let moved = if moved <= self.told_sent.wrapping_sub(self.taken) { moved } else { 0 };
+        let free = self.free() + moved;
+        let full = Layout::frame_bytes(self.max_payload());
+        let rest = (free % full).saturating_sub(UNIT);
+        (free / full) as usize * self.max_payload() as usize + rest as usize
+    }
+
+    /// Looks how much the peer has taken, if there is no room for a frame with this payload, and whether there is now.
+    pub fn has_room(&mut self, payload: u32) -> Result<bool, Violation> {
+        let wanted = Layout::frame_bytes(payload);
+        if self.free() < wanted {
+            self.look_taken()?;
+        }
+        Ok(self.free() >= wanted)
+    }
+
+    /// Writes a frame, if there is room for it. The peer learns of it by [`Endpoint::publish`].
+    ///
+    /// `payload` has at most [`Endpoint::max_payload`] bytes, and just as many unless it is the `last` fragment.
+    pub fn try_send_frame(&mut self, payload: &[u8], last: bool) -> Result<bool, Violation> {
+        debug_assert!(payload.len() <= self.max_payload() as usize);
+        debug_assert!(last || payload.len() == self.max_payload() as usize);
+        // No loss: a payload is at most a quarter of a ring, and that is a u32.
+        let length = payload.len() as u32;
+        if !self.has_room(length)? {
+            return Ok(false);
+        }
+        let layout = self.own.layout();
+        let flags = if last { LAST } else { 0 };
+        self.own.store_unit(layout.at(self.sent), u64::from(flags) << 32 | u64::from(length));
+        let at = layout.at(self.sent.wrapping_add(UNIT));
+        let (head, tail) = payload.split_at(payload.len().min(layout.ring_bytes() as usize - at));
+        self.own.copy_in(at, head);
+        self.own.copy_in(0, tail);
+        self.sent = self.sent.wrapping_add(Layout::frame_bytes(length));
+        Ok(true)
+    }
+
+    /// Looks whether the peer has produced more, and says whether there is anything to read.
+    pub fn look(&mut self) -> Result<bool, Violation> {
+        let value = self.peer.load(Word::Produced);
+        let ring = self.peer.layout().ring_bytes();
+        let (ahead, seen) = (value.wrapping_sub(self.received), self.offered.wrapping_sub(self.received));
+        if ahead > ring || ahead < seen {
+            return Err(Violation::Produced { value, ahead, seen, ring });
+        }
+        if !value.is_multiple_of(UNIT) {
+            return Err(Violation::Misaligned { word: Word::Produced, value });
+        }
+        self.progress += u64::from(value != self.offered);
+        self.offered = value;
+        Ok(self.has_data())
+    }
+
+    /// Whether there is something to read of what was seen at the last [`Endpoint::look`].
+    pub fn has_data(&self) -> bool {
+        self.offered != self.received
+    }
+
+    /// Whether the peer's word says that there is something to read; believes nothing. For spinning.
+    pub fn peek(&self) -> bool {
+        self.peer.load(Word::Produced) != self.received
+    }
+
+    /// Takes the next frame of those seen at the last [`Endpoint::look`]: appends its payload, and says whether it was the
+    /// last of its message. A message that would grow beyond `limit` is a violation before anything of it is copied.
+    pub fn try_receive_frame(&mut self, message: &mut Vec<u8>, limit: usize) -> Result<Option<bool>, Violation> {
+        let available = self.offered.wrapping_sub(self.received);
+        if available == 0 {
+            return Ok(None);
+        }
+        let layout = self.peer.layout();
+        let head = self.peer.load_unit(layout.at(self.received));
+        let (length, flags) = (head as u32, (head >> 32) as u32);
+        let max = layout.max_payload();
+        if flags & !LAST != 0 {
+            return Err(Violation::Flags { flags });
+        }
+        if length > max {
+            return Err(Violation::FrameTooLong { length, max });
+        }
+        let last = flags & LAST != 0;
+        if !last && length != max {
+            return Err(Violation::ShortFragment { length, full: max });
+        }
+        if last && length == 0 && !message.is_empty() {
+            return Err(Violation::EmptyFragment);
+        }
+        let frame = Layout::frame_bytes(length);
+        if frame > available {
+            return Err(Violation::Truncated { length, missing: frame - available });
+        }
+        let length = length as usize;
+        let size = message.len().saturating_add(length);
+        if size > limit {
+            return Err(Violation::MessageTooLarge { size, limit });
+        }
+        let at = layout.at(self.received.wrapping_add(UNIT));
+        let head = length.min(layout.ring_bytes() as usize - at);
+        self.peer.copy_out(at, head, message);
+        self.peer.copy_out(0, length - head, message);
+        self.received = self.received.wrapping_add(frame);
+        Ok(Some(last))
+    }
+
+    /// Bytes that were read and of which the peer does not know it yet.
+    pub fn untold(&self) -> u32 {
+        self.received.wrapping_sub(self.told_received)
+    }
+
+    /// Tells the peer what was sent and received, and says how it is to be woken.
+    pub fn publish(&mut self) -> Result<Wake, Violation> {
+        if self.sent == self.told_sent && self.received == self.told_received {
+            return Ok(Wake::NONE);
+        }
+        if self.sent != self.told_sent {
+            self.own.store(Word::Produced, self.sent);
+            self.told_sent = self.sent;
+        }
+        if self.received != self.told_received {
+            self.own.store(Word::Consumed, self.received);
+            self.told_received = self.received;
+        }
+        self.events = self.events.wrapping_add(1);
+        self.own.store(Word::Events, self.events);
+        // Pairs with the fence in `announce`: either the peer sees these words when it looks once more, or its waiting word
+        // is seen here.
+        self.own.fence();
+        let value = self.peer.load(Word::Waiting);
+        Wake::from_word(value, self.peer_waits_by).ok_or(Violation::Waiting { value })
+    }
+
+    /// Announces how this side is about to wait, and returns the peer's events word to wait on. After it, and before it
+    /// waits, the caller must look once more for what it waits for.
+    pub fn announce(&mut self, how: Wake) -> u32 {
+        self.own.store(Word::Waiting, how.word());
+        self.own.fence();
+        // Before the caller's look: if the look misses a publication, then this value is older than it, and no sleep on this
+        // value outlasts the publication.
+        self.peer.load(Word::Events)
+    }
+
+    /// Sets how this side waits from now on. Needs no fence when it only takes back what was announced.
+    pub fn set_waiting(&mut self, how: Wake) {
+        self.own.store(Word::Waiting, how.word());
+    }
+
+    /// Sleeps until the peer publishes something after `seen` was read.
+    pub fn sleep(&self, seen: u32) -> std::io::Result<()> {
+        self.peer.sleep(Word::Events, seen)
+    }
+
+    /// How often the peer was seen to have published something, be it frames or room.
+    pub fn progress(&self) -> u64 {
+        self.progress
+    }
+
+    /// Looks how much of the own ring the peer has taken.
+    pub fn look_taken(&mut self) -> Result<(), Violation> {
+        let value = self.peer.load(Word::Consumed);
+        // What the peer was not told of it cannot have taken.
+        let (moved, unread) = (value.wrapping_sub(self.taken), self.told_sent.wrapping_sub(self.taken));
+        if moved > unread {
+            return Err(Violation::Consumed { value, moved, unread });
+        }
+        if !value.is_multiple_of(UNIT) {
+            return Err(Violation::Misaligned { word: Word::Consumed, value });
+        }
+        self.progress += u64::from(moved != 0);
+        self.taken = value;
+        Ok(())
+    }
+
+    fn free(&self) -> u32 {
+        self.own.layout().ring_bytes() - self.sent.wrapping_sub(self.taken)
+    }
+}

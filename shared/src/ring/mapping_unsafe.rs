@@ -1,0 +1,220 @@
+//! Ring memory mapped from a descriptor, and the futex calls on it. All of the ring's unsafe code.
+//!
+//! Both processes map the same pages, and one of them is hostile. So no `&[u8]` and no `&u32` over them ever exists: the
+//! pages are seen as slices of atomics, which may change at any time, and every access is one atomic load or store. That the
+//! pages exist, and stay, is the broker's doing: it sizes the memfd and seals it against shrinking before anyone else has
+//! its descriptor.
+
+use super::{
+    layout::{HEADER_BYTES, Layout, Word},
+    memory::{Memory, OwnMemory},
+};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+    ptr::{self, NonNull},
+    sync::atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
+        fence,
+    },
+};
+
+/// What can be set when a memory is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Populate {
+    /// Pages are mapped when they are touched first.
+    No,
+    /// All pages are mapped at once (MAP_POPULATE): no fault later.
+    Yes,
+}
+
+/// The peer's memory, mapped for reading only.
+pub struct PeerMapping(Region);
+
+/// This process's own memory, mapped for reading and writing.
+pub struct OwnMapping(Region);
+
+impl PeerMapping {
+    /// Maps the memory behind a descriptor, which can be closed afterwards. A file smaller than the layout is refused.
+    pub fn map(fd: &impl AsFd, layout: Layout, populate: Populate) -> io::Result<PeerMapping> {
+        Region::map(fd, layout, libc::PROT_READ, populate).map(PeerMapping)
+    }
+}
+
+impl OwnMapping {
+    /// Maps the memory behind a descriptor, which can be closed afterwards. A file smaller than the layout is refused.
+    pub fn map(fd: &impl AsFd, layout: Layout, populate: Populate) -> io::Result<OwnMapping> {
+        Region::map(fd, layout, libc::PROT_READ | libc::PROT_WRITE, populate).map(OwnMapping)
+    }
+}
+
+/// A mapping of a whole memory. What may be done with it is its wrappers' knowledge.
+struct Region {
+    base: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: the mapping belongs to this value alone and to no thread; it is only reached through atomics.
+unsafe impl Send for Region {}
+
+impl Region {
+    fn map(fd: &impl AsFd, layout: Layout, protection: i32, populate: Populate) -> io::Result<Region> {
+        let fd = fd.as_fd().as_raw_fd();
+        let size = {
+            let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+            // SAFETY: `stat` has room for what fstat writes.
+            if unsafe { libc::fstat(fd, stat.as_mut_ptr()) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: fstat succeeded, so it has filled it in.
+            unsafe { stat.assume_init() }.st_size
+        };
+        // A page beyond the end would be SIGBUS at the first touch, far from here.
+        if u64::try_from(size).unwrap_or(0) < layout.memory_bytes() as u64 {
+            let message = format!("a ring memory of {size} bytes; this ring needs {}", layout.memory_bytes());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let flags = match populate {
+            Populate::Yes => libc::MAP_SHARED | libc::MAP_POPULATE,
+            Populate::No => libc::MAP_SHARED,
+        };
+        // SAFETY: a new mapping at an address that the kernel chooses touches no memory of this program's.
+        let base = unsafe { libc::mmap(ptr::null_mut(), layout.memory_bytes(), protection, flags, fd, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mmap returned address 0"))?;
+        Ok(Region { base, layout })
+    }
+
+    fn word(&self, word: Word) -> &AtomicU32 {
+        // SAFETY: `Word::offset` is inside the header and a multiple of four, and `map` made the mapping that long and page
+        // aligned. It lives as long as `self`. All accesses to these bytes, in every process, are atomic and of this width;
+        // through a `PeerMapping` they are loads, which pages that are mapped read-only bear.
+        unsafe { self.base.add(word.offset()).cast::<AtomicU32>().as_ref() }
+    }
+
+    fn units(&self) -> &[AtomicU64] {
+        // SAFETY: as in `word`; the ring begins at a multiple of eight and has `ring_bytes`, a multiple of eight.
+        unsafe {
+            let ring = self.base.add(HEADER_BYTES).cast::<AtomicU64>();
+            std::slice::from_raw_parts(ring.as_ptr(), self.layout.ring_bytes() as usize / 8)
+        }
+    }
+
+    fn load(&self, word: Word) -> u32 {
+        // Not an acquire load: the standard library promises for relaxed loads only that they never write, as they must not
+        // on a read-only mapping. The fence makes it one.
+        let value = self.word(word).load(Relaxed);
+        fence(Acquire);
+        value
+    }
+
+    fn copy_out(&self, at: usize, bytes: usize, to: &mut Vec<u8>) {
+        let units = &self.units()[at / 8..(at + bytes).div_ceil(8)];
+        // The last unit is copied whole.
+        to.reserve(units.len() * 8);
+        let mut target = to.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+        for unit in units {
+            let unit = unit.load(Relaxed).to_ne_bytes();
+            // SAFETY: `reserve` made room for all of `units`, and `target` has moved by eight for each one before.
+            unsafe {
+                target.cast::<[u8; 8]>().write(unit);
+                target = target.add(8);
+            }
+        }
+        // SAFETY: `bytes` is at most `units.len() * 8`, and so many bytes after the old length were just written.
+        unsafe { to.set_len(to.len() + bytes) };
+    }
+
+    fn copy_in(&self, at: usize, from: &[u8]) {
+        let units = &self.units()[at / 8..(at + from.len()).div_ceil(8)];
+        let (whole, rest) = from.as_chunks::<8>();
+        for (unit, bytes) in units.iter().zip(whole) {
+            unit.store(u64::from_ne_bytes(*bytes), Relaxed);
+        }
+        if let (Some(unit), [_, ..]) = (units.last(), rest) {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            unit.store(u64::from_ne_bytes(last), Relaxed);
+        }
+    }
+
+    fn futex(&self, word: Word, operation: i32, value: u32) -> io::Result<()> {
+        let address: *const AtomicU32 = self.word(word);
+        let no_timeout = ptr::null::<libc::timespec>();
+        // Not FUTEX_PRIVATE_FLAG: two processes meet at this word.
+        // SAFETY: the word outlives the call, and the kernel treats it as the atomic that it is.
+        match unsafe { libc::syscall(libc::SYS_futex, address, operation, value, no_timeout) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+
+    fn sleep(&self, word: Word, seen: u32) -> io::Result<()> {
+        match self.futex(word, libc::FUTEX_WAIT, seen) {
+            // The value has changed, or a signal came: the caller looks again either way.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: `map` made this mapping, with this length; every reference into it borrowed `self`.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.layout.memory_bytes()) };
+    }
+}
+
+macro_rules! memory {
+    ($type:ty) => {
+        impl Memory for $type {
+            fn layout(&self) -> Layout {
+                self.0.layout
+            }
+
+            fn load(&self, word: Word) -> u32 {
+                self.0.load(word)
+            }
+
+            fn load_unit(&self, at: usize) -> u64 {
+                self.0.units()[at / 8].load(Relaxed)
+            }
+
+            fn copy_out(&self, at: usize, bytes: usize, to: &mut Vec<u8>) {
+                self.0.copy_out(at, bytes, to)
+            }
+
+            fn fence(&self) {
+                fence(SeqCst)
+            }
+
+            fn sleep(&self, word: Word, seen: u32) -> io::Result<()> {
+                self.0.sleep(word, seen)
+            }
+        }
+    };
+}
+
+memory!(PeerMapping);
+memory!(OwnMapping);
+
+impl OwnMemory for OwnMapping {
+    fn store(&self, word: Word, value: u32) {
+        self.0.word(word).store(value, Release)
+    }
+
+    fn store_unit(&self, at: usize, value: u64) {
+        self.0.units()[at / 8].store(value, Relaxed)
+    }
+
+    fn copy_in(&self, at: usize, from: &[u8]) {
+        self.0.copy_in(at, from)
+    }
+
+    fn wake(&self, word: Word) -> io::Result<()> {
+        self.0.futex(word, libc::FUTEX_WAKE, i32::MAX as u32)
+    }
+}

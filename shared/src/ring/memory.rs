@@ -1,0 +1,44 @@
+//! What the ring needs of its memory: words by atomics, bytes by copying. Two implementations: pages shared by two
+//! processes, and the `loom` model in which the tests try every order of two threads.
+
+use super::layout::{Layout, Word};
+use std::io;
+
+/// A memory that can be read. Another process may be writing it at any time, with any values: nothing here hands out a
+/// reference to its bytes.
+pub trait Memory {
+    /// Its sizes.
+    fn layout(&self) -> Layout;
+
+    /// Reads a header word. What the peer wrote before it stored this value is visible to later reads (acquire).
+    fn load(&self, word: Word) -> u32;
+
+    /// Reads eight bytes of the ring at a byte offset that is a multiple of eight and below the ring's size.
+    fn load_unit(&self, at: usize) -> u64;
+
+    /// Appends `bytes` bytes of the ring from `at` on, a multiple of eight; the run ends at the ring's end at the latest.
+    fn copy_out(&self, at: usize, bytes: usize, to: &mut Vec<u8>);
+
+    /// Orders everything before it against everything after it, in the eyes of both processes (sequentially consistent).
+    fn fence(&self);
+
+    /// Sleeps until the word's owner wakes its sleepers, unless the word no longer has the value `seen`. May return for no
+    /// reason (futex(2), FUTEX_WAIT on a shared mapping).
+    fn sleep(&self, word: Word, seen: u32) -> io::Result<()>;
+}
+
+/// A memory of this process's own, which nobody else writes.
+pub trait OwnMemory: Memory {
+    /// Writes a header word. Whoever reads this value sees what was written before it (release).
+    fn store(&self, word: Word, value: u32);
+
+    /// Writes eight bytes of the ring; `at` as in [`Memory::load_unit`].
+    fn store_unit(&self, at: usize, value: u64);
+
+    /// Writes bytes into the ring; the run is bounded as in [`Memory::copy_out`]. Bytes up to the next multiple of eight
+    /// are overwritten too.
+    fn copy_in(&self, at: usize, from: &[u8]);
+
+    /// Wakes whoever sleeps on the word (futex(2), FUTEX_WAKE).
+    fn wake(&self, word: Word) -> io::Result<()>;
+}

@@ -1,0 +1,147 @@
+//! Frames against a model: what arrives is what was sent, in that order, and nothing is refused for which there is room.
+
+use super::sides_at;
+use crate::ring::{layout::Layout, wake::Wake};
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A last fragment with so many of the permitted bytes, as a fraction of 255.
+    SendLast(u8),
+    /// A full fragment that is not the last.
+    SendPart,
+    PublishSent,
+    Receive,
+    PublishReceived,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => any::<u8>().prop_map(Step::SendLast),
+        2 => Just(Step::SendPart),
+        3 => Just(Step::PublishSent),
+        6 => Just(Step::Receive),
+        2 => Just(Step::PublishReceived),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn frames_arrive_as_they_were_sent(
+        ring in (6u32..13).prop_map(|n| 1 << n),
+        // Anywhere, and so near the end of a u32 that every run crosses it.
+        start in prop_oneof![any::<u32>(), u32::MAX - 400..=u32::MAX].prop_map(|n| n & !7),
+        steps in prop::collection::vec(step(), 1..300),
+    ) {
+        let (mut sender, mut receiver) = sides_at(ring, start, 0);
+        let max = Layout::new(ring).unwrap().max_payload();
+        // Not published, published, taken but not told: in this order through the ring.
+        let mut written = VecDeque::<(Vec<u8>, bool)>::new();
+        let mut published = VecDeque::new();
+        let (mut free, mut untold, mut fill) = (ring, 0, 0u8);
+
+        for step in steps {
+            match step {
+                Step::SendLast(_) | Step::SendPart => {
+                    let (length, last) = match step {
+                        Step::SendLast(part) => (max * u32::from(part) / 255, true),
+                        _ => (max, false),
+                    };
+                    fill = fill.wrapping_add(1);
+                    let payload: Vec<u8> = (0..length).map(|n| fill ^ n as u8).collect();
+                    let fits = Layout::frame_bytes(length) <= free;
+                    prop_assert_eq!(sender.try_send_frame(&payload, last), Ok(fits));
+                    if fits {
+                        free -= Layout::frame_bytes(length);
+                        written.push_back((payload, last));
+                    }
+                }
+                Step::PublishSent => {
+                    prop_assert_eq!(sender.publish(), Ok(Wake::NONE));
+                    published.append(&mut written);
+                }
+                Step::Receive => {
+                    let mut payload = Vec::new();
+                    let mut received = receiver.try_receive_frame(&mut payload, usize::MAX);
+                    if received == Ok(None) {
+                        prop_assert_eq!(receiver.look(), Ok(!published.is_empty()));
+                        received = receiver.try_receive_frame(&mut payload, usize::MAX);
+                    }
+                    match published.pop_front() {
+                        Some((expected, last)) => {
+                            prop_assert_eq!(received, Ok(Some(last)));
+                            untold += Layout::frame_bytes(expected.len() as u32);
+                            prop_assert_eq!(payload, expected);
+                        }
+                        None => prop_assert_eq!(received, Ok(None)),
+                    }
+                }
+                Step::PublishReceived => {
+                    prop_assert_eq!(receiver.untold(), untold);
+                    prop_assert_eq!(receiver.publish(), Ok(Wake::NONE));
+                    free += std::mem::take(&mut untold);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn room_is_what_can_be_sent(
+        ring in (6u32..13).prop_map(|n| 1 << n),
+        used in prop::collection::vec(any::<u8>(), 0..10),
+    ) {
+        let (mut sender, _receiver) = sides_at(ring, 0, 0);
+        let max = sender.max_payload() as usize;
+        for part in used {
+            let _ = sender.try_send_frame(&vec![0; max * usize::from(part) / 255], true).unwrap();
+        }
+
+        let mut room = sender.room();
+
+        while room > 0 {
+            let fragment = room.min(max);
+            room -= fragment;
+            prop_assert_eq!(sender.try_send_frame(&vec![0; fragment], room == 0), Ok(true));
+        }
+        prop_assert_eq!(sender.try_send_frame(&[0], true), Ok(false));
+    }
+}
+
+#[test]
+fn a_ring_can_be_filled_to_the_last_byte_and_emptied() {
+    let (mut sender, mut receiver) = sides_at(64, u32::MAX - 31, 0);
+
+    let sent = (0u8..).take_while(|n| sender.try_send_frame(&[*n; 8], true).unwrap()).count();
+    let _ = sender.publish().unwrap();
+    let mut received = Vec::new();
+    assert_eq!(receiver.look(), Ok(true));
+    while receiver.try_receive_frame(&mut received, usize::MAX).unwrap().is_some() {}
+
+    assert_eq!(sent, 4);
+    assert_eq!(received, [[0; 8], [1; 8], [2; 8], [3; 8]].concat());
+}
+
+#[test]
+fn nothing_is_seen_before_it_is_published() {
+    let (mut sender, mut receiver) = sides_at(64, 0, 0);
+
+    assert_eq!(sender.try_send_frame(b"a", true), Ok(true));
+
+    assert_eq!(receiver.look(), Ok(false));
+    assert!(!receiver.peek());
+}
+
+#[test]
+fn a_publication_says_how_the_peer_waits() {
+    for (how, word) in [(Wake::NONE, 0), (Wake::FUTEX, 1), (Wake::DOORBELL, 2), (Wake::FUTEX | Wake::DOORBELL, 3)] {
+        let (mut broker, mut worker) = sides_at(64, 0, 0);
+        worker.announce(how);
+
+        assert_eq!(broker.try_send_frame(b"a", true), Ok(true));
+
+        assert_eq!(how.word(), word);
+        assert_eq!(broker.publish(), Ok(how));
+        assert_eq!(broker.publish(), Ok(Wake::NONE), "nothing new, nobody to wake");
+    }
+}

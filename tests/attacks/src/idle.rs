@@ -1,0 +1,54 @@
+//! What a worker does that has answered, while nobody has called it.
+
+use crate::{args::Args, calls_unsafe, cpu, messages, worker::Worker};
+use bulkhead_shared::{
+    message::worker::{FromWorker, Stream},
+    ring::Word,
+    value::Value,
+};
+use std::time::Duration;
+
+/// Uses CPU time.
+pub fn spin(worker: &mut Worker) {
+    worker.answer(Ok(0));
+    cpu::burn(Duration::MAX);
+}
+
+/// Makes a call that the filter refuses, once the broker has had time to take the answer.
+pub fn call(worker: &mut Worker) {
+    worker.answer(Ok(0));
+    cpu::burn(Duration::from_millis(500));
+    let _ = calls_unsafe::call(&Args(vec![Value::U64(0)]));
+}
+
+/// Ends.
+pub fn exit(worker: &mut Worker) {
+    worker.answer(Ok(0));
+    std::process::exit(7);
+}
+
+/// Answers once more.
+pub fn answer(worker: &mut Worker) {
+    worker.answer(Ok(0));
+    worker.answer(Ok(1));
+}
+
+/// Prints a little, as if it were for the next call.
+pub fn output(worker: &mut Worker) {
+    worker.answer(Ok(0));
+    worker.say(&FromWorker::Output(Stream::Stdout, b"unasked".to_vec()));
+}
+
+/// Prints without end.
+pub fn flood(worker: &mut Worker) {
+    worker.answer(Ok(0));
+    messages::output_flood(worker);
+}
+
+/// Says that it waits in a way that there is not, once the broker has had time to take the answer.
+pub fn unknown_wait(worker: &mut Worker) {
+    worker.answer(Ok(0));
+    cpu::burn(Duration::from_millis(500));
+    worker.ring.set(Word::Waiting, u32::MAX);
+    cpu::burn(Duration::MAX);
+}

@@ -1,0 +1,165 @@
+//! What a test and its attacker agree on: names, and a few numbers. The attacks themselves are in the program.
+
+/// Every attack of `bulkhead-attacker` that is called by name.
+pub const NAMES: &[&str] = &[
+    // files
+    "read_a_file",
+    "make_a_file",
+    "grow_a_file",
+    "open_many",
+    "escape_by_descriptor",
+    "find_own_cgroup",
+    "join_cgroup",
+    // network
+    "connect_tcp",
+    "bind_tcp",
+    "connect_abstract",
+    // processes
+    "own_pid",
+    "see",
+    "kill",
+    "fork",
+    "read_host_name",
+    "set_host_name",
+    "become_root",
+    // System V shared memory and keys
+    "read_segment",
+    "read_key",
+    // memory and CPU
+    "touch",
+    "lock_memory",
+    "run_written_code",
+    "map_written_code",
+    "speculate",
+    "spin",
+    // system calls
+    "call",
+    "make_io_uring",
+    "call_as_i386",
+    "call_as_x32",
+    "unblock_the_bell",
+    // deaths
+    "exit",
+    "abort",
+    "touch_nothing",
+    "run_nonsense",
+    "run_breakpoint",
+    // the rings
+    "huge_frame",
+    "unknown_flags",
+    "truncated_frame",
+    "misaligned_cursor",
+    "cursor_too_far",
+    "cursor_back",
+    "misaligned_acknowledgement",
+    "acknowledgement_too_far",
+    "acknowledgement_back",
+    "garbage",
+    "empty_message",
+    "endless_message",
+    "empty_fragment",
+    "short_fragment",
+    "half_message_then_exit",
+    "bell_storm",
+    // messages
+    "wrong_id",
+    "ready_again",
+    "load_failed_late",
+    "panicked",
+    "claim_kernel_memory",
+    "claim_interrupt",
+    "claim_fuel",
+    "deep_value",
+    "many_values",
+    "output_flood",
+    "silence",
+    // after the answer, when nobody has called
+    "answer_then_spin",
+    "answer_then_call",
+    "answer_then_exit",
+    "answer_then_answer",
+    "answer_then_output",
+    "answer_then_flood",
+    "answer_then_unknown_wait",
+];
+
+/// Attacks while the plugin is loaded, chosen by [`at_load`].
+pub const AT_LOAD: &[&str] = &[
+    "done_before_ready",
+    "garbage_before_ready",
+    "exit_before_ready",
+    "touch_nothing_before_ready",
+    "call_before_ready",
+    "silence_before_ready",
+    "claim_kernel_memory_before_ready",
+    "stale_for_ever",
+    "ready_without_closing",
+];
+
+const FIRST: u64 = 900_000_000;
+
+/// The value of `wasm.table_elements` that makes the attacker do this while it loads: a number that it is told, and that
+/// means nothing to it otherwise.
+///
+/// # Panics
+/// When there is no such attack.
+pub fn at_load(name: &str) -> u64 {
+    let index = AT_LOAD.iter().position(|known| *known == name);
+    FIRST + index.unwrap_or_else(|| panic!("there is no attack {name}")) as u64
+}
+
+/// The other way round.
+pub fn chosen_at_load(table_elements: u64) -> Option<&'static str> {
+    AT_LOAD.get(usize::try_from(table_elements.checked_sub(FIRST)?).ok()?).copied()
+}
+
+/// A system call with plain numbers, which works in a worker that every layer but `seccomp.main` holds.
+pub struct Call {
+    /// Its name in syscalls(2).
+    pub name: &'static str,
+    /// What it gives an attacker.
+    pub gain: &'static str,
+    /// Number.
+    pub number: i64,
+    /// Arguments.
+    pub args: [u64; 6],
+}
+
+const fn call(name: &'static str, number: i64, args: [u64; 6], gain: &'static str) -> Call {
+    Call { name, gain, number, args }
+}
+
+const SHARED: u64 = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u64;
+const SESSION: u64 = -3i64 as u64;
+
+/// The calls of the attack `call`, by index.
+pub const CALLS: &[Call] = &[
+    call("socket", libc::SYS_socket, [libc::AF_UNIX as u64, libc::SOCK_STREAM as u64, 0, 0, 0, 0], "kernel code"),
+    call("unshare", libc::SYS_unshare, [libc::CLONE_NEWUSER as u64, 0, 0, 0, 0, 0], "every capability, in a namespace"),
+    call("keyctl", libc::SYS_keyctl, [0, SESSION, 1, 0, 0, 0], "keys"),
+    call("shmget", libc::SYS_shmget, [libc::IPC_PRIVATE as u64, 4096, 0o600, 0, 0, 0], "memory that outlives it"),
+    call("msgget", libc::SYS_msgget, [libc::IPC_PRIVATE as u64, 0o600, 0, 0, 0, 0], "kernel memory"),
+    call("userfaultfd", libc::SYS_userfaultfd, [1, 0, 0, 0, 0, 0], "kernel races that it can win"),
+    call("pidfd_open", libc::SYS_pidfd_open, [1, 0, 0, 0, 0, 0], "a handle on a process"),
+    call("inotify_init1", libc::SYS_inotify_init1, [0; 6], "kernel code"),
+    call("epoll_create1", libc::SYS_epoll_create1, [0; 6], "kernel code"),
+    call("timerfd_create", libc::SYS_timerfd_create, [1, 0, 0, 0, 0, 0], "kernel code"),
+    call("dup", libc::SYS_dup, [0; 6], "descriptors that are not on the list"),
+    call("personality", libc::SYS_personality, [libc::ADDR_NO_RANDOMIZE as u64, 0, 0, 0, 0, 0], "kernel code"),
+    call("mmap", libc::SYS_mmap, [0, 4096, libc::PROT_READ as u64, SHARED, u64::MAX, 0], "shared memory"),
+    call("kill", libc::SYS_kill, [1, 0, 0, 0, 0, 0], "signals"),
+    call("umask", libc::SYS_umask, [0; 6], "files that are open to all"),
+    call("getuid", libc::SYS_getuid, [0; 6], "who it is"),
+];
+
+/// What the attacker's exec gives back, as an exit code: it became root, or it did not.
+pub const BECAME_ROOT: i32 = 42;
+/// See [`BECAME_ROOT`].
+pub const STAYED_ITSELF: i32 = 43;
+/// The argument that makes the attacker say who it is instead.
+pub const WHO: &str = "who";
+
+/// What the segment of the test holds at its beginning.
+pub const SEGMENT: &[u8; 16] = b"of the host only";
+/// What the key of the test holds.
+pub const KEY: &[u8; 16] = b"of the broker's.";

@@ -1,0 +1,31 @@
+//! What a worker does in place of saying that its plugin is loaded.
+
+use crate::{args::Args, calls_unsafe, deaths_unsafe, messages, rings, worker::Worker};
+use bulkhead_lockdown::Closing;
+use bulkhead_shared::{
+    message::worker::{FromWorker, GuestEnd, LoadFailure},
+    outcome::MemoryLimit,
+    value::Value,
+};
+
+/// Does what was chosen; returns where the worker is to be ready all the same.
+pub fn attack(name: &str, worker: &mut Worker, closing: Closing) {
+    match name {
+        "done_before_ready" => worker.done(GuestEnd::Exited(0)),
+        "garbage_before_ready" => rings::garbage(worker),
+        "exit_before_ready" => std::process::exit(7),
+        "touch_nothing_before_ready" => drop(deaths_unsafe::touch_nothing(&Args(Vec::new()))),
+        "call_before_ready" => drop(calls_unsafe::call(&Args(vec![Value::U64(0)]))),
+        "silence_before_ready" => messages::silence(worker),
+        "claim_kernel_memory_before_ready" => {
+            worker.say(&FromWorker::LoadFailed(LoadFailure::OutOfMemory(MemoryLimit::Kernel { limit: 1 })));
+        }
+        "stale_for_ever" => worker.say(&FromWorker::LoadFailed(LoadFailure::Stale("never fits".to_owned()))),
+        // What would take away the set-up's calls stays where it is.
+        "ready_without_closing" => {
+            drop(closing);
+            worker.say(&FromWorker::Ready);
+        }
+        other => panic!("there is no attack {other}"),
+    }
+}

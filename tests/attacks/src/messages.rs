@@ -1,0 +1,69 @@
+//! Attacks on the broker by messages that are well formed, and lies.
+
+use crate::worker::Worker;
+use bulkhead_shared::{
+    message::worker::{FromWorker, GuestEnd, LoadFailure, Stream},
+    outcome::MemoryLimit,
+    value::{Value, Values},
+};
+
+/// Answers another call than the one that was made.
+pub fn wrong_id(worker: &mut Worker) {
+    let end = GuestEnd::Exited(0);
+    worker.say(&FromWorker::Done { id: worker.id + 1, end });
+}
+
+/// Says again that it is ready.
+pub fn ready_again(worker: &mut Worker) {
+    worker.say(&FromWorker::Ready);
+}
+
+/// Says that it could not load what it runs.
+pub fn load_failed_late(worker: &mut Worker) {
+    worker.say(&FromWorker::LoadFailed(LoadFailure::Stale("late".to_owned())));
+}
+
+/// Says that it panicked.
+pub fn panicked(worker: &mut Worker) {
+    worker.say(&FromWorker::Panicked("\x1b[2Jnot really".to_owned()));
+}
+
+/// Says that the kernel ran out of memory: an end that would not be its fault.
+pub fn claim_kernel_memory(worker: &mut Worker) {
+    worker.done(GuestEnd::OutOfMemory(MemoryLimit::Kernel { limit: 1 }));
+}
+
+/// Says that it was interrupted, when nobody interrupted it.
+pub fn claim_interrupt(worker: &mut Worker) {
+    worker.done(GuestEnd::Interrupted);
+}
+
+/// Says that its fuel is used up, when it has none.
+pub fn claim_fuel(worker: &mut Worker) {
+    worker.done(GuestEnd::OutOfFuel);
+}
+
+/// Returns a value that is nested more deeply than a stack is.
+pub fn deep_value(worker: &mut Worker) {
+    let mut value = Value::Bool(true);
+    for _ in 0..1000 {
+        value = Value::Option(Some(Box::new(value)));
+    }
+    worker.done(GuestEnd::Returned(Values(vec![value])));
+}
+
+/// Returns more values than anyone has use for, in few bytes.
+pub fn many_values(worker: &mut Worker) {
+    let values = vec![Value::Option(None); 2_000_000];
+    worker.done(GuestEnd::Returned(Values(vec![Value::List(values)])));
+}
+
+/// Prints without end.
+pub fn output_flood(worker: &mut Worker) {
+    loop {
+        worker.say(&FromWorker::Output(Stream::Stdout, vec![b'x'; 8192]));
+    }
+}
+
+/// Says nothing.
+pub fn silence(_: &mut Worker) {}

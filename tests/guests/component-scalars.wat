@@ -1,0 +1,22 @@
+;; A component that gives back each scalar that it is given.
+(component
+  (core module $m
+    (func (export "i32") (param i32) (result i32) local.get 0)
+    (func (export "i64") (param i64) (result i64) local.get 0)
+    (func (export "f32") (param f32) (result f32) local.get 0)
+    (func (export "f64") (param f64) (result f64) local.get 0)
+    (func (export "trap") unreachable))
+  (core instance $i (instantiate $m))
+  (func (export "same-bool") (param "v" bool) (result bool) (canon lift (core func $i "i32")))
+  (func (export "same-u8") (param "v" u8) (result u8) (canon lift (core func $i "i32")))
+  (func (export "same-s8") (param "v" s8) (result s8) (canon lift (core func $i "i32")))
+  (func (export "same-u16") (param "v" u16) (result u16) (canon lift (core func $i "i32")))
+  (func (export "same-s16") (param "v" s16) (result s16) (canon lift (core func $i "i32")))
+  (func (export "same-u32") (param "v" u32) (result u32) (canon lift (core func $i "i32")))
+  (func (export "same-s32") (param "v" s32) (result s32) (canon lift (core func $i "i32")))
+  (func (export "same-u64") (param "v" u64) (result u64) (canon lift (core func $i "i64")))
+  (func (export "same-s64") (param "v" s64) (result s64) (canon lift (core func $i "i64")))
+  (func (export "same-f32") (param "v" f32) (result f32) (canon lift (core func $i "f32")))
+  (func (export "same-f64") (param "v" f64) (result f64) (canon lift (core func $i "f64")))
+  (func (export "same-char") (param "v" char) (result char) (canon lift (core func $i "i32")))
+  (func (export "trap") (canon lift (core func $i "trap"))))

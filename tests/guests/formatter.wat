@@ -1,0 +1,72 @@
+;; A component around a formatter plugin of dprint's (a core module, its ABI version 4), which hands over text through a
+;; shared buffer in its own memory. The test puts the real module in place of the empty one.
+(component
+  (core module) ;; without a name: a name would be a section of it
+  (core instance $p (instantiate 0))
+  (core module $glue
+    (import "plugin" "memory" (memory $theirs 1))
+    (import "plugin" "clear_shared_bytes" (func $clear (param i32) (result i32)))
+    (import "plugin" "get_shared_bytes_ptr" (func $shared (result i32)))
+    (import "plugin" "register_config" (func $register (param i32)))
+    (import "plugin" "set_file_path" (func $set_path))
+    (import "plugin" "format" (func $format (param i32) (result i32)))
+    (import "plugin" "get_formatted_text" (func $formatted (result i32)))
+    (import "plugin" "get_error_text" (func $error (result i32)))
+    (memory $ours (export "memory") 1)
+    ;; The first 16 bytes are for results; what is handed in and out follows, and is forgotten after each call.
+    (global $free (mut i32) (i32.const 16))
+    (func $allocate (export "realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32)
+      (result i32)
+      (local $at i32) (local $end i32)
+      (local.set $at (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
+      (local.set $end (i32.add (local.get $at) (local.get $size)))
+      (if (i32.lt_u (local.get $end) (local.get $at)) (then unreachable))
+      (if (i32.gt_u (local.get $end) (i32.mul (memory.size $ours) (i32.const 65536)))
+        (then
+          (br_if 0
+            (i32.ne
+              (memory.grow $ours
+                (i32.sub
+                  (i32.add (i32.shr_u (local.get $end) (i32.const 16)) (i32.const 1))
+                  (memory.size $ours)))
+              (i32.const -1)))
+          unreachable))
+      (memory.copy $ours $ours (local.get $at) (local.get $old) (local.get $old_size))
+      (global.set $free (local.get $end))
+      (local.get $at))
+    (func (export "forget") (param i32) (global.set $free (i32.const 16)))
+    (func $send (param $at i32) (param $size i32)
+      (memory.copy $theirs $ours (call $clear (local.get $size)) (local.get $at) (local.get $size)))
+    ;; Copies the shared buffer here and stores its place and length at the given place.
+    (func $receive (param $size i32) (param $to i32)
+      (local $at i32)
+      (local.set $at (call $allocate (i32.const 0) (i32.const 0) (i32.const 1) (local.get $size)))
+      (memory.copy $ours $theirs (local.get $at) (call $shared) (local.get $size))
+      (i32.store $ours (local.get $to) (local.get $at))
+      (i32.store $ours offset=4 (local.get $to) (local.get $size)))
+    (func (export "format")
+      (param $config i32) (param $config_size i32) (param $path i32) (param $path_size i32)
+      (param $text i32) (param $text_size i32) (result i32)
+      (local $result i32)
+      (call $send (local.get $config) (local.get $config_size))
+      (call $register (i32.const 1))
+      (call $send (local.get $path) (local.get $path_size))
+      (call $set_path)
+      (call $send (local.get $text) (local.get $text_size))
+      (local.set $result (call $format (i32.const 1)))
+      (memory.fill $ours (i32.const 0) (i32.const 0) (i32.const 16))
+      (if (i32.eq (local.get $result) (i32.const 1))
+        (then ;; ok(some(text))
+          (i32.store8 $ours (i32.const 4) (i32.const 1))
+          (call $receive (call $formatted) (i32.const 8))))
+      (if (i32.eq (local.get $result) (i32.const 2))
+        (then ;; err(text)
+          (i32.store8 $ours (i32.const 0) (i32.const 1))
+          (call $receive (call $error) (i32.const 4))))
+      (i32.const 0)))
+  (core instance $g (instantiate $glue (with "plugin" (instance $p))))
+  (func (export "format") (param "config" string) (param "path" string) (param "text" string)
+    ;; The formatted text, or nothing where it is well formatted already.
+    (result (result (option string) (error string)))
+    (canon lift (core func $g "format") (memory (core memory $g "memory")) (realloc (core func $g "realloc"))
+      (post-return (core func $g "forget")))))

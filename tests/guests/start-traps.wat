@@ -1,0 +1,5 @@
+;; Cannot be instantiated: the start function traps.
+(module
+  (func $begin unreachable)
+  (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
+  (start $begin))

@@ -1,0 +1,17 @@
+;; Every trap that the core specification knows, with named functions for the backtrace.
+(module
+  (memory 1)
+  (table 2 funcref)
+  (type $nothing (func))
+  (type $number (func (result i32)))
+  (elem (i32.const 0) $number)
+  (func $number (type $number) i32.const 1)
+  (func $divide (export "divide") (param i32 i32) (result i32) local.get 0 local.get 1 i32.div_s)
+  (func $inner unreachable)
+  (func $middle call $inner)
+  (func $outer (export "unreachable") call $middle)
+  (func $load (export "out-of-bounds") (result i32) i32.const 65536 i32.load)
+  (func $convert (export "conversion") (result i32) f32.const nan i32.trunc_f32_s)
+  (func $empty (export "empty-element") i32.const 1 call_indirect (type $nothing))
+  (func $wrong (export "wrong-type") i32.const 0 call_indirect (type $nothing))
+  (func $undefined (export "no-element") i32.const 2 call_indirect (type $nothing)))

@@ -1,0 +1,86 @@
+//! `seccomp.main`: system calls that a worker has no use for.
+
+use crate::lab::{Lab, number, only, refused, without};
+use bulkhead::{
+    Outcome,
+    layer::Layer::{Identity, ResourceLimits, SeccompClosing, SeccompMain},
+    outcome::{Class, Violation},
+};
+use bulkhead_attacks::CALLS;
+
+#[test]
+fn without_the_main_filter_every_one_of_these_calls_works_in_spite_of_all_other_layers() {
+    let lab = Lab::new();
+    let mut attacker = lab.attacker(without(&[SeccompMain]));
+    for (index, call) in CALLS.iter().enumerate() {
+        assert_eq!(attacker.attack("call", &[number(index as u64)]), Ok(0), "{}", call.name);
+    }
+}
+
+#[test]
+fn main_filter_alone_ends_who_makes_one_of_these_calls_and_says_which() {
+    let lab = Lab::new();
+    let mut attacker = lab.attacker(only(&[Identity, SeccompMain]));
+    for (index, call) in CALLS.iter().enumerate() {
+        let outcome = attacker.end("call", &[number(index as u64)]);
+
+        assert_eq!(outcome.class(), Some(Class::Invalid));
+        match outcome {
+            Outcome::Violation(Violation::Syscall { name, args, decoded, number, .. }) => {
+                assert_eq!((name.as_str(), args, i64::from(number)), (call.name, call.args, call.number));
+                assert!(decoded.starts_with(call.name), "{decoded}");
+            }
+            other => panic!("{}: {other:?}", call.name),
+        }
+    }
+}
+
+#[test]
+fn without_the_main_filter_there_are_ways_around_every_filter() {
+    let lab = Lab::new();
+    // The limit on locked memory would be in the way of this one, too.
+    let mut attacker = lab.attacker(without(&[SeccompMain, ResourceLimits]));
+    assert_eq!(attacker.attack("make_io_uring", &[]), Ok(0));
+}
+
+#[test]
+fn main_filter_alone_hides_the_ways_around_it() {
+    let lab = Lab::new();
+    let mut attacker = lab.attacker(only(&[Identity, SeccompMain]));
+    assert_eq!(attacker.attack("make_io_uring", &[]), refused("ENOSYS"));
+    assert_eq!(attacker.attack("fork", &[]), refused("ENOSYS"));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn without_filters_calls_are_made_by_the_numbers_of_another_architecture() {
+    let lab = Lab::new();
+    let mut attacker = lab.attacker(without(&[SeccompMain, SeccompClosing]));
+    assert_eq!(attacker.attack("call_as_i386", &[]), Ok(0));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn main_filter_alone_ends_who_calls_by_the_numbers_of_another_architecture() {
+    let lab = Lab::new();
+    let mut attacker = lab.attacker(only(&[Identity, SeccompMain]));
+    for attack in ["call_as_i386", "call_as_x32"] {
+        assert_eq!(attacker.end(attack, &[]), Outcome::Violation(Violation::Filter), "{attack}");
+    }
+}
+
+#[test]
+fn without_the_main_filter_a_worker_changes_what_it_shares_with_the_broker() {
+    let lab = Lab::new();
+    let mut attacker = lab.attacker(without(&[SeccompMain]));
+    assert_eq!(attacker.attack("unblock_the_bell", &[]), Ok(0));
+    // The broker bears it: it neither reads nor writes the bell.
+    assert_eq!(attacker.attack("own_pid", &[]), Ok(1));
+}
+
+#[test]
+fn main_filter_alone_ends_who_changes_what_it_shares_with_the_broker() {
+    let lab = Lab::new();
+    let outcome = lab.attacker(only(&[Identity, SeccompMain])).end("unblock_the_bell", &[]);
+    assert!(matches!(&outcome, Outcome::Violation(Violation::Syscall { name, .. }) if name == "fcntl"), "{outcome:?}");
+}

@@ -1,0 +1,207 @@
+//! A plugin that is a component.
+
+use crate::{guest::Guest, imports, runtime::Runtime, trap, values, wasi};
+use bulkhead_shared::{
+    describe::Command,
+    message::worker::{Call, GuestEnd, LoadFailure},
+    value::Values,
+};
+use wasmtime::{
+    Result, Store,
+    component::{
+        Component, ComponentExportIndex, Func, Instance, InstancePre, Linker, Type, Val,
+        types::{ComponentFunc, ComponentItem},
+    },
+};
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+/// Most exports that a refusal lists.
+const LISTED: usize = 30;
+
+/// A linked component, and its instance as long as it is kept.
+pub struct Plugin {
+    pre: InstancePre<Guest>,
+    command: Option<CommandPre<Guest>>,
+    kept: Option<(Store<Guest>, Instance)>,
+}
+
+impl Plugin {
+    /// Links the component. No code of it runs.
+    pub fn link(runtime: &Runtime, component: &Component) -> std::result::Result<Plugin, LoadFailure> {
+        let mut linker = Linker::new(&runtime.engine);
+        if runtime.wasi().is_some() {
+            wasi::link_preview2(&mut linker).map_err(trap::other)?;
+        }
+        imports::check_component(&linker, runtime.withheld(), component, &runtime.engine)?;
+        // All names are known: what can fail now are their types.
+        let pre = linker.instantiate_pre(component).map_err(trap::mismatched)?;
+        // Makes a memfd for each memory with data in it, which is possible only now.
+        component.initialize_copy_on_write_image().map_err(trap::other)?;
+        let command = CommandPre::new(pre.clone()).ok();
+        Ok(Plugin { pre, command, kept: None })
+    }
+
+    /// Makes the instance that calls to exports use. A command has none until somebody calls an export of it: each run
+    /// makes its own.
+    pub fn start(&mut self, runtime: &Runtime) -> std::result::Result<(), LoadFailure> {
+        if self.command.is_some() { Ok(()) } else { self.renew(runtime) }
+    }
+
+    fn renew(&mut self, runtime: &Runtime) -> std::result::Result<(), LoadFailure> {
+        let mut store = runtime.store(&[], &[]).map_err(trap::other)?;
+        let made = runtime.wait(self.instantiate(runtime, &mut store));
+        let instance = made.map_err(|error| trap::load_failure(&error, &store))?;
+        self.kept = Some((store, instance));
+        Ok(())
+    }
+
+    async fn instantiate(&self, runtime: &Runtime, store: &mut Store<Guest>) -> Result<Instance> {
+        if runtime.own_stack() { self.pre.instantiate_async(store).await } else { self.pre.instantiate(store) }
+    }
+
+    /// Carries out a call.
+    pub fn call(&mut self, runtime: &Runtime, call: Call) -> GuestEnd {
+        match call {
+            Call::Command { abi: Command::Preview2, args, env } => self.run(runtime, &args, &env),
+            Call::Command { abi: Command::Preview1, .. } => {
+                trap::refused("the plugin is a component, which cannot be a WASI preview 1 command")
+            }
+            Call::Export { interface, name, args } => self.export(runtime, &interface, &name, args),
+        }
+    }
+
+    fn run(&self, runtime: &Runtime, args: &[String], env: &[(String, String)]) -> GuestEnd {
+        let Some(command) = &self.command else {
+            return trap::refused("the plugin is no command: it does not export wasi:cli/run");
+        };
+        let mut store = match runtime.store(args, env) {
+            Ok(store) => store,
+            Err(error) => return trap::host_trap(format!("{error:#}")),
+        };
+        let ran = runtime.wait(async {
+            let command = command.instantiate_async(&mut store).await?;
+            command.wasi_cli_run().call_run(&mut store).await
+        });
+        match ran {
+            Ok(Ok(())) => GuestEnd::Exited(0),
+            Ok(Err(())) => GuestEnd::Exited(1),
+            Err(error) => trap::end(&error, &store),
+        }
+    }
+
+    fn export(&mut self, runtime: &Runtime, interface: &str, name: &str, args: Values) -> GuestEnd {
+        let (ty, export) = match self.find(interface, name) {
+            Ok(found) => found,
+            Err(message) => return trap::refused(message),
+        };
+        let types: Vec<Type> = ty.results().collect();
+        let args = match arguments(name, &ty, &types, args) {
+            Ok(args) => args,
+            Err(message) => return trap::refused(message),
+        };
+        if self.kept.is_none()
+            && let Err(failure) = self.renew(runtime)
+        {
+            return trap::late_failure(failure);
+        }
+        let Some((store, instance)) = &mut self.kept else {
+            return trap::host_trap("the plugin has no instance");
+        };
+        let Some(function) = instance.get_func(&mut *store, export) else {
+            return trap::host_trap("the instance lacks an export of its component");
+        };
+        let mut results = vec![Val::Bool(false); types.len()];
+        let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, &args, &mut results)));
+        match ran {
+            // The call has run post-return as well.
+            Ok(()) => match values::results(results, &types) {
+                Ok(values) => GuestEnd::Returned(values),
+                Err(message) => trap::host_trap(message),
+            },
+            Err(error) => {
+                let end = trap::end(&error, store);
+                // A component may not be entered again after a trap: the next call gets a new instance.
+                self.kept = None;
+                end
+            }
+        }
+    }
+
+    fn find(&self, interface: &str, name: &str) -> std::result::Result<(ComponentFunc, ComponentExportIndex), String> {
+        let component = self.pre.component();
+        let parent = match interface {
+            "" => None,
+            interface => match component.get_export(None, interface) {
+                Some((ComponentItem::ComponentInstance(_), index)) => Some(index),
+                _ => return Err(format!("the plugin exports no interface `{interface}`; {}", self.exports())),
+            },
+        };
+        match component.get_export(parent.as_ref(), name) {
+            Some((ComponentItem::ComponentFunc(ty), index)) => Ok((ty, index)),
+            Some(_) => Err(format!("the export `{name}` is no function")),
+            None if interface.is_empty() => Err(format!("the plugin exports no function `{name}`; {}", self.exports())),
+            None => Err(format!("the interface `{interface}` has no function `{name}`; {}", self.exports())),
+        }
+    }
+
+    /// The functions that the plugin exports, for a caller who asked for another.
+    fn exports(&self) -> String {
+        let engine = self.pre.engine();
+        let ty = self.pre.component().component_type();
+        let mut names = Vec::new();
+        for (name, item) in ty.exports(engine) {
+            match &item.ty {
+                ComponentItem::ComponentFunc(_) => names.push(format!("`{name}`")),
+                ComponentItem::ComponentInstance(instance) => {
+                    let items = instance.exports(engine);
+                    let functions = items.filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+                    names.extend(functions.map(|(function, _)| format!("`{name}#{function}`")));
+                }
+                _ => {}
+            }
+        }
+        if names.len() > LISTED {
+            names.truncate(LISTED);
+            names.push("…".to_owned());
+        }
+        let list = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        format!("the functions it exports: {list}")
+    }
+}
+
+async fn call(
+    runtime: &Runtime,
+    store: &mut Store<Guest>,
+    function: Func,
+    args: &[Val],
+    results: &mut [Val],
+) -> Result<()> {
+    if runtime.own_stack() {
+        function.call_async(store, args, results).await
+    } else {
+        function.call(store, args, results)
+    }
+}
+
+/// Checks arguments against the function's type.
+fn arguments(name: &str, ty: &ComponentFunc, results: &[Type], args: Values) -> std::result::Result<Vec<Val>, String> {
+    let params: Vec<(String, Type)> = ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect();
+    let opaque = params.iter().map(|(_, ty)| ty).chain(results).find_map(values::unsupported);
+    if let Some(what) = opaque {
+        return Err(format!("`{name}` cannot be called from outside: its type has {what} in it"));
+    }
+    if ty.async_() {
+        return Err(format!("`{name}` cannot be called: it is an async function"));
+    }
+    if args.0.len() != params.len() {
+        let signature: Vec<String> =
+            params.iter().map(|(name, ty)| format!("{name}: {}", values::describe(ty))).collect();
+        return Err(format!(
+            "`{name}` takes {} arguments, got {}; the function is {name}({})",
+            params.len(),
+            args.0.len(),
+            signature.join(", ")
+        ));
+    }
+    values::arguments(args, &params)
+}

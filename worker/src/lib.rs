@@ -1,0 +1,35 @@
+//! The worker: runs one plugin in wasmtime, behind every layer.
+//!
+//! [`serve`] is the worker's whole life once it is locked down: it maps the native code, links it, closes the process in
+//! and serves calls. The program adds the lock-down in front of it; a harness may put something else there.
+//!
+//! One thread does everything. A plugin that imports nothing runs without an event loop, and between calls a worker is
+//! asleep on a futex ([`wire::Wire::receive`]); a guest that waits for a clock or for its standard streams is asleep in
+//! epoll.
+
+mod code_unsafe;
+mod compiler;
+mod component;
+mod doorbell_unsafe;
+mod files;
+mod guest;
+mod imports;
+mod limits;
+mod module;
+mod panics;
+mod polling;
+mod random;
+mod runtime;
+mod serve;
+mod signals_unsafe;
+mod stdio;
+mod trap;
+mod values;
+mod wasi;
+pub mod wire;
+
+#[cfg(test)]
+mod fake;
+
+pub use panics::report_panics;
+pub use serve::serve;

@@ -1,0 +1,134 @@
+//! What all stores of a worker have in common: engine, limits, WASI, and how a call is driven.
+
+use crate::{
+    code_unsafe,
+    guest::Guest,
+    limits::Limiter,
+    wasi::{Wasi, Withheld},
+    wire::Shared,
+};
+use bulkhead_shared::{
+    describe::Kind,
+    message::worker::{Interrupt, Limits, Plugin},
+};
+use nix::sys::resource::{Resource, getrlimit};
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+use tokio::runtime::Runtime as Tokio;
+use wasmtime::{Engine, Result, Store, error::Context as _};
+
+/// Innermost frames of the guest that a trap reports.
+const MAX_FRAMES: usize = 32;
+
+/// Largest guest's stack on the main stack, in bytes: however high its limit, the kernel keeps only some 128 MiB below it
+/// free of other mappings.
+const MAX_ON_MAIN_STACK: u64 = 64 << 20;
+
+/// The engine for this plugin: what compiler and worker have in common, and the worker's own half.
+pub fn engine(plugin: &Plugin) -> Result<Engine> {
+    let mut config = bulkhead_engine::config(&plugin.engine)?;
+    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(MAX_FRAMES));
+    if plugin.kind == Kind::Component {
+        config.with_custom_code_memory(Some(code_unsafe::publisher()?));
+    }
+    Engine::new(&config)
+}
+
+/// Everything that outlives a store.
+pub struct Runtime {
+    /// The one engine.
+    pub engine: Engine,
+    limits: Limits,
+    interrupt: Interrupt,
+    wasi: Option<(Wasi, Tokio)>,
+    own_stack: bool,
+}
+
+impl Runtime {
+    /// The runtime for a plugin which imports something, or does not. Takes what WASI needs, so it must come before the
+    /// closing.
+    pub fn new(engine: Engine, plugin: &Plugin, imports: bool, wire: &Shared) -> Result<Runtime> {
+        // A plugin without imports never waits: no epoll, no timers.
+        let wasi = match plugin.wasi.enabled && imports {
+            true => Some(wasi(plugin, wire)?),
+            false => None,
+        };
+        // A guest may use the main stack where that is large enough.
+        let (main_stack, _) = getrlimit(Resource::RLIMIT_STACK).context("getrlimit(RLIMIT_STACK)")?;
+        let wanted = plugin.engine.stack.saturating_add(2 * bulkhead_engine::HOST_STACK as u64);
+        let own_stack = wasi.is_some() || wanted > main_stack.min(MAX_ON_MAIN_STACK);
+        Ok(Runtime { engine, limits: plugin.limits, interrupt: plugin.engine.interrupt, wasi, own_stack })
+    }
+
+    /// WASI, where it is linked.
+    pub fn wasi(&self) -> Option<&Wasi> {
+        self.wasi.as_ref().map(|(wasi, _)| wasi)
+    }
+
+    /// What the plugin may not import although it is linked.
+    pub fn withheld(&self) -> Withheld {
+        self.wasi().map(Wasi::withheld).unwrap_or_default()
+    }
+
+    /// Whether guests must run on a stack of their own (`call_async` and its like): because an import may wait, or because
+    /// the main stack is too small.
+    pub fn own_stack(&self) -> bool {
+        self.own_stack
+    }
+
+    /// A limiter for a new store.
+    pub fn limiter(&self) -> Limiter {
+        Limiter::new(self.limits)
+    }
+
+    /// An empty store, ready for a first call.
+    pub fn store(&self, args: &[String], env: &[(String, String)]) -> Result<Store<Guest>> {
+        let wasi = self.wasi().map(|wasi| wasi.context(&self.limits, args, env));
+        let mut store = Store::new(&self.engine, Guest::new(self.limiter(), wasi));
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(usize::try_from(self.limits.hostcall_bytes).unwrap_or(usize::MAX));
+        self.arm(&mut store)?;
+        Ok(store)
+    }
+
+    /// Before each call: a full tank, an epoch that has not passed, no refusal yet.
+    pub fn arm(&self, store: &mut Store<Guest>) -> Result<()> {
+        match self.interrupt {
+            Interrupt::Kill => {}
+            Interrupt::Epoch => store.set_epoch_deadline(1),
+            Interrupt::Fuel => store.set_fuel(self.limits.fuel)?,
+        }
+        store.data_mut().limiter.begin();
+        Ok(())
+    }
+
+    /// Drives a call to its end.
+    pub fn wait<F: Future>(&self, call: F) -> F::Output {
+        match &self.wasi {
+            Some((_, tokio)) => tokio.block_on(call),
+            None => now(call),
+        }
+    }
+}
+
+fn wasi(plugin: &Plugin, wire: &Shared) -> Result<(Wasi, Tokio)> {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let wasi = {
+        let _inside = tokio.enter();
+        Wasi::new(&plugin.wasi, wire)?
+    };
+    Ok((wasi, tokio))
+}
+
+/// The result of a future that has nothing to wait for.
+fn now<F: Future>(call: F) -> F::Output {
+    let mut call = pin!(call);
+    loop {
+        // Only host functions wait, and without WASI there are none.
+        if let Poll::Ready(output) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
+        }
+    }
+}

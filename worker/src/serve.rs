@@ -1,0 +1,133 @@
+//! The life of a worker, from the plugin's arrival to its last call.
+
+use crate::{
+    code_unsafe, compiler, component, module,
+    runtime::{self, Runtime},
+    signals_unsafe, trap,
+    wire::{Shared, WireError},
+};
+use bulkhead_shared::{
+    describe::Kind,
+    message::worker::{Call, FromWorker, GuestEnd, Interrupt, LoadFailure, Plugin, ToWorker},
+};
+use std::os::fd::OwnedFd;
+
+/// The plugin, linked.
+enum Loaded {
+    Module(module::Plugin),
+    Component(component::Plugin),
+}
+
+/// Loads the plugin, closes the process in, and serves calls as long as the broker makes some. Returns the exit code.
+///
+/// `code` holds the sealed native code. `close` is the last step of the lock-down; no instruction of the guest runs
+/// before it.
+pub fn serve(plugin: &Plugin, code: OwnedFd, wire: &Shared, close: impl FnOnce() -> Result<(), String>) -> i32 {
+    let (runtime, mut loaded) = match load(plugin, code, wire, close) {
+        Ok(loaded) => loaded,
+        Err(failure) => {
+            // Nobody is left to tell if this fails.
+            _ = wire.lock().send(&FromWorker::LoadFailed(failure));
+            return 1;
+        }
+    };
+    if wire.lock().send(&FromWorker::Ready).is_err() {
+        return 1;
+    }
+    loop {
+        let message = wire.lock().receive();
+        match message {
+            Ok(ToWorker::Invoke { id, call }) => {
+                if runtime.wasi().is_some_and(|wasi| wasi.begin().is_err()) {
+                    return 1;
+                }
+                let end = invoke(&runtime, &mut loaded, call);
+                if answer(wire, id, end).is_err() {
+                    return 1;
+                }
+            }
+            // Input that the last call did not read.
+            Ok(ToWorker::Stdin(_) | ToWorker::StdinEnd) => {}
+            Err(_) => return 1,
+        }
+    }
+}
+
+/// Everything up to the first instruction of the guest. The order matters, and each step says why it stands there.
+fn load(
+    plugin: &Plugin,
+    code: OwnedFd,
+    wire: &Shared,
+    close: impl FnOnce() -> Result<(), String>,
+) -> Result<(Runtime, Loaded), LoadFailure> {
+    // The engine first: it installs wasmtime's signal handlers, and only it can tell whether there is a compiler.
+    let engine = runtime::engine(plugin).map_err(trap::other)?;
+    if compiler::is_present(&engine) {
+        return Err(LoadFailure::Other(
+            "this worker program contains a compiler, which no worker may: build it without the compiler beside it \
+             (`cargo build`, not `cargo build --workspace`)"
+                .into(),
+        ));
+    }
+    signals_unsafe::survive_file_size_limit().map_err(|error| LoadFailure::Other(format!("SIGXFSZ: {error}")))?;
+    if plugin.engine.interrupt == Interrupt::Epoch {
+        signals_unsafe::interrupt_by_epoch(&engine).map_err(|error| LoadFailure::Other(format!("SIGUSR1: {error}")))?;
+    }
+
+    // The native code: from here on the process counts as hostile. Linking runs none of it yet.
+    let (runtime, mut loaded) = match plugin.kind {
+        Kind::Module => {
+            let module = code_unsafe::module(&engine, code).map_err(trap::stale)?;
+            let runtime = Runtime::new(engine, plugin, module.imports().len() > 0, wire).map_err(trap::other)?;
+            let module = module::Plugin::link(&runtime, &module)?;
+            (runtime, Loaded::Module(module))
+        }
+        Kind::Component => {
+            let component = code_unsafe::component(&engine, &code, plugin.code_bytes).map_err(trap::stale)?;
+            drop(code);
+            let imports = component.component_type().imports(&engine).len() > 0;
+            let runtime = Runtime::new(engine, plugin, imports, wire).map_err(trap::other)?;
+            let component = component::Plugin::link(&runtime, &component)?;
+            (runtime, Loaded::Component(component))
+        }
+    };
+
+    // No memory can become executable any more, and nothing of the set-up is possible.
+    close().map_err(LoadFailure::Closing)?;
+
+    // The guest's first instruction: a start function, a data segment that does not fit.
+    match &mut loaded {
+        Loaded::Module(module) => module.start(&runtime)?,
+        Loaded::Component(component) => component.start(&runtime)?,
+    }
+    Ok((runtime, loaded))
+}
+
+fn invoke(runtime: &Runtime, loaded: &mut Loaded, call: Call) -> GuestEnd {
+    if let Call::Command { args, env, .. } = &call {
+        let mut texts = args.iter().chain(env.iter().flat_map(|(name, value)| [name, value]));
+        if texts.any(|text| text.contains('\0')) {
+            return trap::refused("an argument or a variable of the environment has a NUL in it");
+        }
+    }
+    match loaded {
+        Loaded::Module(module) => module.call(runtime, call),
+        Loaded::Component(component) => component.call(runtime, call),
+    }
+}
+
+fn answer(wire: &Shared, id: u64, end: GuestEnd) -> Result<(), WireError> {
+    let sent = wire.lock().send(&FromWorker::Done { id, end });
+    match sent {
+        Err(WireError::TooLarge { size, limit }) => {
+            let end = trap::host_trap(format!(
+                "the result takes {size} bytes, and a message may have {limit} (invocation.max_message)"
+            ));
+            wire.lock().send(&FromWorker::Done { id, end })
+        }
+        sent => sent,
+    }
+}
+
+#[cfg(test)]
+mod tests;
