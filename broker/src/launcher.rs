@@ -36,6 +36,8 @@ use std::{
 
 /// Time for the launcher to come up, and to answer one request.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for what a launcher said in its last moment to arrive.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 type Channels = (IpcBytesSender, IpcBytesReceiver);
 
@@ -243,18 +245,22 @@ fn accept(server: IpcOneShotServer<Channels>, name: String, launcher: BorrowedFd
         }
         let mut gone = [PollFd::new(launcher, PollFlags::empty())];
         let hung_up = poll(&mut gone, PollTimeout::ZERO).unwrap_or(0) > 0;
-        // It may have connected in the moment before it went.
-        if (hung_up && told.recv_timeout(Duration::from_millis(50)).is_err()) || Instant::now() > deadline {
-            if let Ok(unblock) = IpcSender::<Channels>::connect(name) {
-                drop(unblock);
-            }
-            // Its last words, if it had any.
-            break Err(match packet::receive(launcher, 4096, 0) {
-                Ok((words, _)) if hung_up => launcher_error("start", String::from_utf8_lossy(&words)),
-                _ if hung_up => launcher_error("connect to it", "it ended before it connected"),
-                _ => launcher_error("connect to it", "it did not connect in time"),
-            });
+        if !hung_up && Instant::now() < deadline {
+            continue;
         }
+        // It may have connected in the moment before it went.
+        if let Ok(Ok(channels)) = told.recv_timeout(LAST_MOMENT) {
+            break Ok(channels);
+        }
+        if let Ok(unblock) = IpcSender::<Channels>::connect(name) {
+            drop(unblock);
+        }
+        // Its last words, if it had any.
+        break Err(match packet::receive(launcher, 4096, 0) {
+            Ok((words, _)) if hung_up => launcher_error("start", String::from_utf8_lossy(&words)),
+            _ if hung_up => launcher_error("connect to it", "it ended before it connected"),
+            _ => launcher_error("connect to it", "it did not connect in time"),
+        });
     };
     let _ = accepting.join();
     result

@@ -50,19 +50,18 @@ fn main() -> ExitCode {
         eprintln!("bulkhead-launcher {VERSION}: started by bulkhead's broker, and does nothing on its own.");
         return ExitCode::from(2);
     };
-    match run(server) {
+    let Ok(descriptors) = sys_unsafe::adopt(DESCRIPTOR_SOCKET) else { return ExitCode::from(2) };
+    match run(server, &descriptors) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             // Where the broker has not heard of us yet, this is how it learns why it never will.
-            if let Ok(descriptors) = sys_unsafe::adopt(DESCRIPTOR_SOCKET) {
-                let _ = packet::send(descriptors.as_fd(), fault.to_string().as_bytes(), &[]);
-            }
+            let _ = packet::send(descriptors.as_fd(), fault.to_string().as_bytes(), &[]);
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(server: String) -> Result<(), Fault> {
+fn run(server: String, descriptors: &OwnedFd) -> Result<(), Fault> {
     // The broker's signals, handlers and masks are not ours. SIGCHLD is read from a descriptor.
     sys_unsafe::default_signals().step("default signals")?;
     let mut children = SigSet::empty();
@@ -75,7 +74,7 @@ fn run(server: String) -> Result<(), Fault> {
     }
 
     // Connected before any namespace is made: the server's name is a path of the host.
-    let broker = connect(server)?;
+    let broker = connect(server, descriptors)?;
 
     // A pid namespace of our own; without privilege also the user namespace that owns it, and the mount namespace in which
     // directories are picked up. clone and not unshare: the init of the namespace is to be this program.
@@ -111,9 +110,9 @@ fn run(server: String) -> Result<(), Fault> {
 }
 
 /// Connects to the broker's one-shot server and hands it the two byte channels.
-fn connect(server: String) -> Result<Broker, Fault> {
+fn connect(server: String, descriptors: &OwnedFd) -> Result<Broker, Fault> {
     let step = "connect to the broker";
-    let descriptors = sys_unsafe::adopt(DESCRIPTOR_SOCKET).step(step)?;
+    let descriptors = descriptors.try_clone().step(step)?;
     let alive = sys_unsafe::adopt(BROKER_PIDFD).step(step)?;
     let (to_launcher, requests) = ipc::bytes_channel().step(step)?;
     let (events, from_launcher) = ipc::bytes_channel().step(step)?;
