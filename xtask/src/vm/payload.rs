@@ -65,8 +65,9 @@ pub fn ready(tools: &Tools, folder: &Path, tests: &[TestProgram]) -> Result<(), 
         let built = built.ok_or_else(|| format!("tests/vm/tests.txt: there is no test program {program}"))?;
         copy(built, &stage.join("tests").join(&program), 0o755)?;
     }
-    copy(&scripts.join("tests.txt"), &stage.join("tests.txt"), 0o644)?;
-    copy(&scripts.join("limits.toml"), &stage.join("limits.toml"), 0o644)?;
+    for file in ["tests.txt", "limits.toml", "newer.toml"] {
+        copy(&scripts.join(file), &stage.join(file), 0o644)?;
+    }
     for script in ["start", "run-tests", "doctor"] {
         copy(&scripts.join(script), &stage.join(script), 0o755)?;
     }
