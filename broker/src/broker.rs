@@ -109,16 +109,16 @@ impl Broker {
     /// Compiles a plugin, or finds it in the cache, starts a worker for it, locks that down, and loads the plugin there.
     pub fn load(&self, source: Source<'_>, options: PluginOptions) -> Result<Plugin, Outcome> {
         let max = options.policy.compiler.max_input;
-        let input = match source {
-            Source::Path(path) => Sealed::copy_path(path, max),
-            Source::Bytes(bytes) => Sealed::copy_bytes(bytes, max),
+        let (input, name) = match source {
+            Source::Path(path) => (Sealed::copy_path(path, max), Some(path.to_string_lossy().into_owned())),
+            Source::Bytes(bytes) => (Sealed::copy_bytes(bytes, max), None),
         };
         let input = input.map_err(|e| match e {
             MemoryError::Memory { .. } => failed("copy the plugin", e),
             MemoryError::TooLarge { .. } => Outcome::Refused(Refusal { message: format!("{e} (compiler.max_input)") }),
             e => Outcome::Refused(Refusal { message: e.to_string() }),
         })?;
-        Plugin::load(&self.inner, input, options)
+        Plugin::load(&self.inner, input, name, options)
     }
 
     /// Whether it works without privilege of the host's; workers then run as the broker's own user on the host.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`facts`] | what /proc and /sys say: the knobs that explain a failure |
 //! | [`probes`] | the tries, each in its own process |
+//! | [`installed`] | the programs that the broker starts |
 //! | [`explain`] | causes and cures |
 //! | [`examine`] | putting them together |
 
@@ -17,6 +18,7 @@ mod answer_test;
 mod examine;
 mod explain;
 mod facts;
+mod installed;
 mod probes;
 #[path = "doctor/sys_unsafe.rs"]
 mod sys;

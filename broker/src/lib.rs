@@ -50,6 +50,7 @@ mod broker;
 mod class;
 mod compile;
 mod error;
+mod invocation;
 mod launcher;
 mod limits;
 mod plugin;

@@ -1,14 +1,22 @@
-//! Kernel limits of a process (setrlimit(2)), from policy. They hold where no cgroup does.
+//! Limits from policy: those of a process in the kernel (setrlimit(2)), which hold where no cgroup does, and those of a guest
+//! inside the runtime.
 
 use bulkhead_shared::{
-    message::setup::{Resource, Rlimit},
+    layer::{Layer, Requirement},
+    message::{
+        setup::{Resource, Rlimit},
+        worker::Limits,
+    },
     policy::Policy,
 };
+use std::time::Duration;
 
 /// Descriptors that every process needs: the listed six, what it loads, and a few while it is set up.
 const LEAST_DESCRIPTORS: u64 = 32;
 /// Main stack of a process: the runtime runs guests on stacks of their own.
 const STACK: u64 = 8 << 20;
+/// Time that no call takes, and that can still be added to any clock.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 fn common(memory: u64) -> Vec<Rlimit> {
     let limit = |resource, value| Rlimit { resource, value };
@@ -45,4 +53,37 @@ pub(crate) fn compiler(policy: &Policy) -> Vec<Rlimit> {
     // A second clock behind the deadline that the broker holds.
     limits.push(Rlimit { resource: Resource::Cpu, value: policy.compiler.timeout.as_secs() + 5 });
     limits
+}
+
+/// Limits of a guest, the layer `wasm.limits`. The largest stack is not among them: it is compiled in.
+pub(crate) fn guest(policy: &Policy) -> Limits {
+    let fuel = policy.invocation.fuel;
+    if policy.require.get(&Layer::WasmLimits) == Some(&Requirement::Off) {
+        return Limits {
+            memory: u64::MAX,
+            table_elements: u64::MAX,
+            instances: u32::MAX,
+            fuel,
+            resources: u32::MAX,
+            hostcall_bytes: u64::MAX,
+            random_bytes: u64::MAX,
+        };
+    }
+    Limits {
+        memory: policy.wasm.memory,
+        table_elements: policy.wasm.table_elements,
+        instances: policy.wasm.instances,
+        fuel,
+        resources: policy.wasm.resources,
+        hostcall_bytes: policy.wasm.hostcall_bytes,
+        random_bytes: policy.wasm.hostcall_bytes,
+    }
+}
+
+/// Longest time of an invocation, the layer `invocation.interrupt`. Callers may name less.
+pub(crate) fn time(policy: &Policy) -> Duration {
+    match policy.require.get(&Layer::Interrupt) {
+        Some(Requirement::Off) => FOR_EVER,
+        _ => policy.invocation.timeout,
+    }
 }

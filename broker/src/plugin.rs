@@ -5,11 +5,13 @@ use crate::{
     cgroup::Limits as CgroupLimits,
     class::{Battery, Class},
     compile::{self, Compiled},
-    filter, limits,
+    filter,
+    invocation::{Invocation, REPLY_RING},
+    limits,
     memfd::Sealed,
     process::{Process, Spec, Woken, failed, protocol, refused_call, timed_out},
     report::Report,
-    stdio::{Input, Next, Offer, Output, Streams},
+    stdio::{Input, Output, Streams},
 };
 use bulkhead_shared::{
     describe::{Description, Function, ItemKind, Kind},
@@ -17,12 +19,9 @@ use bulkhead_shared::{
     message::{
         launcher::Grant,
         setup::{Load, Role},
-        worker::{
-            Call, Dir, Engine as Knobs, FromWorker, GuestEnd, Interrupt, Limits, LoadFailure, Plugin as Order, Stream,
-            ToWorker, Wasi,
-        },
+        worker::{Call, Dir, Engine as Knobs, FromWorker, LoadFailure, Plugin as Order, Wasi},
     },
-    outcome::{Outcome, Phase, Refusal, Violation},
+    outcome::{Death, Outcome, Phase, Refusal, Violation},
     policy::{DirGrant, Engine, Grants, Policy},
     value::{Value, Values},
 };
@@ -32,10 +31,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Input that waits for room on the ring, in bytes, beyond which no more is taken from the caller.
-const QUEUED_INPUT: usize = 64 * 1024;
 /// Bytes of the request and of the reply ring of a worker.
-const RINGS: [u32; 2] = [64 * 1024, 64 * 1024];
+const RINGS: [u32; 2] = [64 * 1024, REPLY_RING];
 
 /// How a plugin is loaded.
 pub struct PluginOptions {
@@ -129,7 +126,12 @@ struct Worker {
 }
 
 impl Plugin {
-    pub(crate) fn load(broker: &Arc<Inner>, input: Sealed, options: PluginOptions) -> Result<Plugin, Outcome> {
+    pub(crate) fn load(
+        broker: &Arc<Inner>,
+        input: Sealed,
+        name: Option<String>,
+        options: PluginOptions,
+    ) -> Result<Plugin, Outcome> {
         let PluginOptions { mut policy, dirs, tmp, progress } = options;
         let grants = permitted(&policy, dirs)?;
         policy.filesystem.tmp = permitted_tmp(&policy, tmp)?;
@@ -138,7 +140,7 @@ impl Plugin {
         let compiled = compile::code_for(broker, &input, &knobs, &policy, &mut *progress)?;
         let mut plugin = Plugin {
             broker: broker.clone(),
-            report: Report::new(&policy.name, compiled.took),
+            report: Report::new(&policy.name, name, compiled.took),
             input,
             compiled,
             policy,
@@ -155,7 +157,8 @@ impl Plugin {
                 }
                 let key = plugin.compiled.key;
                 plugin.compiled = compile::compile(broker, &plugin.input, &knobs, &plugin.policy, &mut *progress, key)?;
-                plugin.report = Report::new(&plugin.policy.name, plugin.compiled.took);
+                let name = plugin.report.program.take();
+                plugin.report = Report::new(&plugin.policy.name, name, plugin.compiled.took);
                 plugin.start_worker().map_err(Fresh::into_outcome)?;
             }
             other => other.map_err(Fresh::into_outcome)?,
@@ -187,6 +190,14 @@ impl Plugin {
         })
     }
 
+    /// What `"interface#add"` means for this plugin. A core module has no interfaces, and its names may have any character.
+    pub fn interface_and_name<'a>(&self, export: &'a str) -> (&'a str, &'a str) {
+        match self.compiled.description.kind {
+            Kind::Component => export.rsplit_once('#').unwrap_or(("", export)),
+            Kind::Module => ("", export),
+        }
+    }
+
     /// Calls an export: `"add"`, or `"interface#add"` for one in an interface of a component.
     pub fn call(&mut self, name: &str, args: &[Value]) -> Outcome {
         self.call_within(name, args, None)
@@ -194,7 +205,7 @@ impl Plugin {
 
     /// Calls an export and ends it after `timeout`, at most the policy's own.
     pub fn call_within(&mut self, name: &str, args: &[Value], timeout: Option<Duration>) -> Outcome {
-        let (interface, name) = name.rsplit_once('#').unwrap_or(("", name));
+        let (interface, name) = self.interface_and_name(name);
         let call = Call::Export { interface: interface.to_owned(), name: name.to_owned(), args: Values(args.to_vec()) };
         let streams = match Streams::start(Input::Empty, Output::Discard, Output::Discard) {
             Ok(streams) => streams,
@@ -220,7 +231,8 @@ impl Plugin {
     }
 
     fn invoke(&mut self, call: Call, streams: Streams, timeout: Option<Duration>) -> Finished {
-        let limit = timeout.map_or(self.policy.invocation.timeout, |t| t.min(self.policy.invocation.timeout));
+        let most = limits::time(&self.policy);
+        let limit = timeout.map_or(most, |asked| asked.min(most));
         let deadline = Instant::now() + limit;
         self.next_call += 1;
         let id = self.next_call;
@@ -231,9 +243,13 @@ impl Plugin {
             (Ok(()), None) => return Finished::of(failed("start a worker", "there is none")),
             (Err(fresh), _) => return Finished::of(fresh.into_outcome()),
         };
-        let mut invocation = Invocation { id, limit, deadline, streams, policy: &self.policy };
-        let outcome = worker.check_idle(&self.policy).and_then(|()| invocation.run(&mut worker, call));
-        let (outcome, healthy) = match outcome {
+        let mut invocation = Invocation { id, limit, deadline, streams, held: None, policy: &self.policy };
+        if let Err(outcome) = worker.check_idle(&self.policy) {
+            // Whatever it says is not this call's.
+            worker.process.kill();
+            return invocation.finish(outcome);
+        }
+        let (outcome, healthy) = match invocation.run(&mut worker.process, call) {
             Ok(outcome) => (outcome, true),
             Err(outcome) => (outcome, false),
         };
@@ -242,7 +258,8 @@ impl Plugin {
             self.report.note_memory(worker.process.memory_peak());
             self.worker = Some(worker);
         } else {
-            worker.process.kill();
+            let death = worker.process.kill();
+            invocation.drain(&mut worker.process, death, &outcome);
         }
         invocation.finish(outcome)
     }
@@ -289,7 +306,7 @@ impl Plugin {
         await_ready(&mut process, self.policy.invocation.load_timeout)?;
         process.steps.push(("load the plugin".to_owned(), u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX)));
         let layers = after_loading(&self.policy, &mut process, &battery)?;
-        self.report.fill(layers, &process.steps, battery.attempts.len());
+        self.report.fill(class.to_string(), layers, &process.steps, battery.attempts.len());
         self.worker = Some(Worker { cpu: process.cpu_time(), process });
         Ok(())
     }
@@ -311,15 +328,7 @@ impl Plugin {
             kind: self.compiled.description.kind,
             engine: knobs(&self.policy),
             code_bytes: self.compiled.code.bytes(),
-            limits: Limits {
-                memory: self.policy.wasm.memory,
-                table_elements: self.policy.wasm.table_elements,
-                instances: self.policy.wasm.instances,
-                fuel: self.policy.invocation.fuel,
-                resources: self.policy.wasm.resources,
-                hostcall_bytes: self.policy.wasm.hostcall_bytes,
-                random_bytes: self.policy.wasm.hostcall_bytes,
-            },
+            limits: limits::guest(&self.policy),
             wasi: Wasi {
                 enabled: self.wasi_enabled(),
                 stdio: self.policy.host.stdio,
@@ -379,133 +388,6 @@ impl Worker {
     }
 }
 
-/// One call on its way.
-struct Invocation<'a> {
-    id: u64,
-    limit: Duration,
-    deadline: Instant,
-    streams: Streams,
-    policy: &'a Policy,
-}
-
-impl Invocation<'_> {
-    /// Runs to the end. `Ok` leaves a worker that can be called again, `Err` one that must be ended.
-    fn run(&mut self, worker: &mut Worker, call: Call) -> Result<Outcome, Outcome> {
-        let process = &mut worker.process;
-        process.watch_also(self.streams.wake())?;
-        let outcome = self.follow(process, call);
-        process.watch_no_more(self.streams.wake());
-        outcome
-    }
-
-    fn follow(&mut self, process: &mut Process, call: Call) -> Result<Outcome, Outcome> {
-        process.link.send(&ToWorker::Invoke { id: self.id, call }).map_err(|e| match e {
-            bulkhead_shared::ring::Error::Unsendable(e) => {
-                Outcome::Refused(Refusal { message: format!("the arguments: {e}") })
-            }
-            e => protocol(e),
-        })?;
-        let mut held: Option<(Stream, Vec<u8>)> = None;
-        let mut deadline = self.deadline;
-        let mut signalled = false;
-        let mut ended = false;
-        loop {
-            self.feed(process)?;
-            // What could not be written is offered again before anything new is taken from the ring.
-            if let Some((stream, bytes)) = held.take() {
-                held = self.hand_on(stream, bytes)?;
-            }
-            while held.is_none() {
-                match process.link.try_receive::<FromWorker>().map_err(protocol)? {
-                    None => break,
-                    Some(FromWorker::Output(stream, bytes)) => held = self.hand_on(stream, bytes)?,
-                    Some(FromWorker::Done { id, end }) if id == self.id => return self.done(end, signalled),
-                    Some(FromWorker::Panicked(message)) => {
-                        return Err(Outcome::Violation(Violation::Protocol {
-                            what: format!("the worker's own code panicked: {message}"),
-                        }));
-                    }
-                    Some(_) => {
-                        let what = "a message that is not permitted while a call runs".to_owned();
-                        return Err(Outcome::Violation(Violation::Protocol { what }));
-                    }
-                }
-                if Instant::now() >= deadline {
-                    break;
-                }
-            }
-            if ended && held.is_none() {
-                return Err(process.post_mortem());
-            }
-            match process.wait(Some(deadline), held.is_none())? {
-                Woken::Peer => {}
-                Woken::Caller => self.streams.woken(),
-                Woken::Refused(call) => return Err(refused_call(call)),
-                // What it wrote before its end still counts.
-                Woken::Ended if ended => return Err(process.post_mortem()),
-                Woken::Ended => ended = true,
-                Woken::Deadline if self.policy.invocation.interrupt == Interrupt::Epoch && !signalled => {
-                    process.signal(libc::SIGUSR1);
-                    signalled = true;
-                    deadline += self.policy.invocation.grace;
-                }
-                Woken::Deadline => return Err(timed_out(self.limit, Phase::Running)),
-            }
-        }
-    }
-
-    /// Sends input as far as there is room.
-    fn feed(&mut self, process: &mut Process) -> Result<(), Outcome> {
-        process.link.flush().map_err(protocol)?;
-        while process.link.queued_bytes() < QUEUED_INPUT {
-            let message = match self.streams.input() {
-                Next::Bytes(bytes) => ToWorker::Stdin(bytes),
-                Next::End => ToWorker::StdinEnd,
-                Next::Later | Next::Done => break,
-            };
-            process.link.send(&message).map_err(protocol)?;
-        }
-        Ok(())
-    }
-
-    /// Hands output on; gives it back where there is no room.
-    fn hand_on(&mut self, stream: Stream, bytes: Vec<u8>) -> Result<Option<(Stream, Vec<u8>)>, Outcome> {
-        match self.streams.output(stream, bytes) {
-            Offer::Taken => Ok(None),
-            Offer::Full(bytes) => Ok(Some((stream, bytes))),
-            Offer::Closed => Err(Outcome::OutputClosed),
-        }
-    }
-
-    fn done(&self, end: GuestEnd, signalled: bool) -> Result<Outcome, Outcome> {
-        match end {
-            GuestEnd::Returned(values) => Ok(Outcome::Returned(values)),
-            GuestEnd::Exited(code) => Ok(Outcome::Exited(code)),
-            GuestEnd::Trapped(trap) => Ok(Outcome::Trapped(trap)),
-            GuestEnd::OutOfMemory(limit @ bulkhead_shared::outcome::MemoryLimit::Wasm { .. }) => {
-                Ok(Outcome::OutOfMemory(limit))
-            }
-            GuestEnd::Refused(refusal) => Ok(Outcome::Refused(refusal)),
-            GuestEnd::OutOfFuel if self.policy.invocation.interrupt == Interrupt::Fuel => {
-                Ok(Outcome::OutOfFuel { limit: self.policy.invocation.fuel })
-            }
-            GuestEnd::Interrupted if signalled => Ok(timed_out(self.limit, Phase::Running)),
-            // What only the kernel, or another configuration, could bring about.
-            end => Err(Outcome::Violation(Violation::Protocol { what: format!("an end that cannot be: {end:?}") })),
-        }
-    }
-
-    fn finish(self, outcome: Outcome) -> Finished {
-        // Input that is queued and output that is not written go down with a run that is out of time.
-        let deadline = match outcome {
-            Outcome::TimedOut { .. } => Instant::now(),
-            _ => self.deadline.max(Instant::now()),
-        };
-        let collected = self.streams.finish(Some(deadline));
-        Finished { outcome, stdout: collected.stdout, stderr: collected.stderr, dropped_bytes: collected.dropped_bytes }
-    }
-}
-
 /// Waits until the plugin is loaded and closed in.
 fn await_ready(process: &mut Process, timeout: Duration) -> Result<(), Fresh> {
     let deadline = Instant::now() + timeout;
@@ -562,11 +444,7 @@ fn sacrifice(broker: &Inner, spec: Spec<'_>) -> Result<Battery, Outcome> {
     let death = process.death();
     let mdwe = mdwe_wanted != Requirement::Off
         && process.layers.iter().any(|l| l.layer == Layer::Mdwe && matches!(l.achieved, Achieved::Enforced { .. }));
-    Ok(Battery {
-        attempts: process.attempts.clone(),
-        closing: death == bulkhead_shared::outcome::Death::Signal(libc::SIGSYS),
-        mdwe,
-    })
+    Ok(Battery { attempts: process.attempts.clone(), closing: death == Death::Signal(libc::SIGSYS), mdwe })
 }
 
 /// The layers that hold only once the plugin is loaded, from what shows from outside and from the sacrifice.

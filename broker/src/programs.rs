@@ -37,34 +37,45 @@ pub(crate) struct Programs {
     pub compiler: Program,
 }
 
+/// The names, in the order in which they come into play.
+pub(crate) const NAMES: [&str; 3] = ["bulkhead-launcher", "bulkhead-worker", "bulkhead-compiler"];
+
 impl Programs {
     /// Opens the programs in `directory`; without one, beside the running program, then where they are installed.
     pub fn find(directory: Option<&Path>) -> Result<Programs, Error> {
-        let mut places = Vec::new();
-        match directory {
-            Some(directory) => places.push(directory.to_owned()),
-            None => {
-                let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
-                // Examples and tests of cargo stand one folder below the programs.
-                places.extend(beside.iter().cloned());
-                places.extend(beside.as_deref().and_then(Path::parent).map(Path::to_owned));
-                places.extend(INSTALLED.iter().map(PathBuf::from));
-            }
-        }
-        let place = places.iter().find(|place| place.join("bulkhead-launcher").exists());
-        let Some(place) = place else {
-            return Err(Error::ProgramMissing { name: "bulkhead-launcher", places });
-        };
+        let place = place(directory)?;
+        let [launcher, worker, compiler] = NAMES;
         Ok(Programs {
-            launcher: open_program(place, "bulkhead-launcher")?,
-            worker: open_program(place, "bulkhead-worker")?,
-            compiler: open_program(place, "bulkhead-compiler")?,
-            directory: place.clone(),
+            launcher: open_program(&place, launcher)?,
+            worker: open_program(&place, worker)?,
+            compiler: open_program(&place, compiler)?,
+            directory: place,
         })
     }
 }
 
-fn open_program(place: &Path, name: &'static str) -> Result<Program, Error> {
+/// The first of the places where the programs can be that has a launcher: all of them must be of one installation.
+pub(crate) fn place(directory: Option<&Path>) -> Result<PathBuf, Error> {
+    let mut places = Vec::new();
+    match directory {
+        Some(directory) => places.push(directory.to_owned()),
+        None => {
+            let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
+            // Examples and tests of cargo stand one folder below the programs.
+            places.extend(beside.iter().cloned());
+            places.extend(beside.as_deref().and_then(Path::parent).map(Path::to_owned));
+            places.extend(INSTALLED.iter().map(PathBuf::from));
+        }
+    }
+    let [launcher, ..] = NAMES;
+    match places.iter().position(|place| place.join(launcher).exists()) {
+        Some(index) => Ok(places.swap_remove(index)),
+        None => Err(Error::ProgramMissing { name: launcher, places }),
+    }
+}
+
+/// Opens one of them.
+pub(crate) fn open_program(place: &Path, name: &'static str) -> Result<Program, Error> {
     let path = place.join(name);
     let file = match open(&path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
         Ok(file) => file,

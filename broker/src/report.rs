@@ -19,15 +19,18 @@ use std::{
     time::Duration,
 };
 
+/// Digits of a class that tell it from others.
+const SHOWN_OF_CLASS: usize = 12;
+
 /// What is known of a plugin's worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
     /// The policy in force.
     pub policy: String,
-    /// What is run, as its caller names it.
+    /// The file that is run, as its caller names it; `None` where it was given as bytes.
     pub program: Option<String>,
-    /// The class of workers that it belongs to, for which evidence "since boot" counts.
+    /// The class of workers that it belongs to, for which evidence "since boot" counts: a digest of all that makes it.
     pub class: Option<String>,
     /// One line for each layer.
     pub layers: Vec<LayerReport>,
@@ -42,10 +45,10 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(policy: &str, compiled: Option<Duration>) -> Report {
+    pub(crate) fn new(policy: &str, program: Option<String>, compiled: Option<Duration>) -> Report {
         Report {
             policy: policy.to_owned(),
-            program: None,
+            program,
             class: None,
             layers: Vec::new(),
             forbidden_acts: 0,
@@ -55,7 +58,14 @@ impl Report {
         }
     }
 
-    pub(crate) fn fill(&mut self, layers: Vec<LayerReport>, steps: &[(String, u64)], forbidden_acts: usize) {
+    pub(crate) fn fill(
+        &mut self,
+        class: String,
+        layers: Vec<LayerReport>,
+        steps: &[(String, u64)],
+        forbidden_acts: usize,
+    ) {
+        self.class = Some(class);
         self.layers = layers;
         // In the order in which they are applied, whoever reported them.
         self.layers.sort_by_key(|line| line.layer);
@@ -120,7 +130,7 @@ impl Report {
             None => " Native code: from the cache, verified.".to_owned(),
         });
         if let Some(class) = &self.class {
-            let _ = write!(text, " Class: {}.", Untrusted(class));
+            let _ = write!(text, " Class: {}.", Untrusted(class.get(..SHOWN_OF_CLASS).unwrap_or(class)));
         }
         if let Some(peak) = self.memory_peak {
             let _ = write!(text, " Most memory in the worker's cgroup: {} KiB.", peak / 1024);
@@ -167,7 +177,7 @@ mod tests {
     fn report() -> Report {
         let line = |layer, requirement, achieved| LayerReport { layer, requirement, achieved };
         let enforced = |evidence: &str, when| Achieved::Enforced { evidence: evidence.to_owned(), when };
-        let mut report = Report::new("standard", Some(Duration::from_millis(1234)));
+        let mut report = Report::new("standard", None, Some(Duration::from_millis(1234)));
         let layers = vec![
             line(Layer::Mdwe, Requirement::Off, Achieved::Off),
             line(Layer::LandlockFs, Requirement::Required, enforced("open(\"/\") gave EACCES", When::ThisWorker)),
@@ -178,7 +188,8 @@ mod tests {
             ),
             line(Layer::SeccompMain, Requirement::Required, enforced("40 acts refused", When::ThisClassSinceBoot)),
         ];
-        report.fill(layers, &[("launch".to_owned(), 900), ("launch: clone3".to_owned(), 400)], 40);
+        let steps = [("launch".to_owned(), 900), ("launch: clone3".to_owned(), 400)];
+        report.fill("0123456789abcdef".to_owned(), layers, &steps, 40);
         report.note_memory(Some(2 << 20));
         report.note_memory(None);
         report
@@ -199,7 +210,8 @@ mod tests {
              mdwe          off          off\n\
              \n\
              2 of 3 layers that policy asks for hold. 40 forbidden acts were tried in a worker of this class since the host\n\
-             booted, and refused. Native code: compiled in 1234 ms. Most memory in the worker's cgroup: 2048 KiB.\n\
+             booted, and refused. Native code: compiled in 1234 ms. Class: 0123456789ab. Most memory in the worker's\n\
+             cgroup: 2048 KiB.\n\
              \n\
              Set-up, in microseconds:\n\
              \x20 launch                                       900\n\

@@ -4,7 +4,11 @@
 //! that follows the worker only exchanges chunks with them, and is woken by an eventfd that no worker has.
 
 use bulkhead_shared::message::worker::Stream;
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
 use std::{
     fmt,
     io::{Read, Write},
@@ -14,7 +18,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Bytes of one chunk of input.
@@ -123,6 +127,22 @@ impl Streams {
     /// Takes note that the wake descriptor was seen.
     pub fn woken(&self) {
         let _ = self.wake.read();
+    }
+
+    /// Waits until there may be input or room; false when the deadline came first.
+    pub fn wait(&self, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Whole milliseconds, rounded up: not to spin through the last one.
+        let timeout = PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.wake(), PollFlags::POLLIN)], timeout) {
+            Ok(ready) if ready > 0 => {
+                self.woken();
+                true
+            }
+            // The longest time-out that there is, or a signal: the caller looks, and asks again.
+            Ok(_) | Err(Errno::EINTR) => Instant::now() < deadline,
+            Err(_) => false,
+        }
     }
 
     /// The next piece of input.
@@ -280,7 +300,7 @@ impl Sink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{os::unix::net::UnixStream, time::Duration};
+    use std::os::unix::net::UnixStream;
 
     #[test]
     fn bytes_end_once() {

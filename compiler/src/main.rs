@@ -12,6 +12,7 @@ use std::{
 };
 
 fn main() {
+    bulkhead_lockdown::version::answer(env!("CARGO_BIN_NAME"));
     let Locked { load, descriptors, link, closing } = bulkhead_lockdown::enter(&[Role::Compiler, Role::Sacrifice]);
     panics::keep_quietly();
     let mut broker = Broker { link, output: None };

@@ -40,7 +40,7 @@ pub struct Locked {
 
 /// Locks the process down for one of these roles, reports, and waits for its load.
 ///
-/// Must be the first thing that `main` does, in a process that the launcher started. Where a required layer fails, the broker
+/// Must be the first thing that `main` does (but for [`crate::version::answer`]), in a process that the launcher started. Where a required layer fails, the broker
 /// is told the step, the layer, the cause and the cure, and the process exits: this function never returns unlocked. A
 /// [`Role::Sacrifice`] exits after its report.
 pub fn enter(roles: &[Role]) -> Locked {

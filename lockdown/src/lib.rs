@@ -16,5 +16,6 @@ pub mod link;
 #[path = "sacrifice_unsafe.rs"]
 pub mod sacrifice;
 pub mod sys_unsafe;
+pub mod version;
 
 pub use enter::{Closing, Locked, enter};

@@ -130,7 +130,7 @@ pub enum MemoryLimit {
     /// A limit of the wasm layer: an instance could not be made within it, or the guest could not live with being
     /// refused more (`memory.grow` itself only fails, as WebAssembly defines).
     Wasm {
-        /// Which: `wasm.memory`, `wasm.tables`, `wasm.instances`.
+        /// Which: `wasm.memory`, `wasm.table_elements`, `wasm.instances`.
         key: String,
         /// The limit, in the key's unit (bytes, elements, instances).
         limit: u64,

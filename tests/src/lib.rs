@@ -22,4 +22,4 @@ pub use guest::{guest, plugin};
 pub use run::{Run, bulkhead, run, run_with_cache};
 pub use running::Running;
 pub use scratch::Scratch;
-pub use skip::skip;
+pub use skip::{not_here, skip};

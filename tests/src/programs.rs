@@ -6,9 +6,16 @@ use std::{
     sync::OnceLock,
 };
 
-/// What `cargo xtask build` makes, and the helper of this crate.
-pub const PROGRAMS: [&str; 5] =
-    ["bulkhead", "bulkhead-launcher", "bulkhead-worker", "bulkhead-compiler", "bulkhead-tests-subreaper"];
+/// What `cargo xtask build` makes: the programs themselves, and those that tests run.
+pub const PROGRAMS: [&str; 7] = [
+    "bulkhead",
+    "bulkhead-launcher",
+    "bulkhead-worker",
+    "bulkhead-compiler",
+    "bulkhead-attacker",
+    "bulkhead-tests-embedder",
+    "bulkhead-tests-subreaper",
+];
 
 /// The folder with the built programs: the one that `BULKHEAD_PROGRAMS` names, or two above the test binary.
 ///

@@ -7,7 +7,17 @@ use std::{env, fs::OpenOptions, io::Write};
 ///
 /// The line goes to the file that `BULKHEAD_SKIPS` names and, past the capture of the test harness, to standard error.
 pub fn skip(test: &str, reason: &str) {
-    let line = format!("SKIPPED {test}: {reason}\n");
+    say(&format!("SKIPPED {test}: {reason}\n"));
+}
+
+/// Says that a test cannot be run on a machine like this one, whatever is installed: it wants another CPU, or a kernel that
+/// was booted otherwise. It is listed with its reason and is no failure in CI, since another machine shows it. In the virtual
+/// machine (`cargo xtask vm`), which is made for such tests, it is one, unless `tests/vm/tests.txt` leaves it out by name.
+pub fn not_here(test: &str, reason: &str) {
+    say(&format!("NOT HERE {test}: {reason}\n"));
+}
+
+fn say(line: &str) {
     if let Some(path) = env::var_os("BULKHEAD_SKIPS") {
         let file = OpenOptions::new().create(true).append(true).open(&path);
         // One write: several test binaries may append at once.

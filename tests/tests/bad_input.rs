@@ -9,7 +9,9 @@ use bulkhead_tests::{
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 const REFUSED: i32 = 121;
@@ -378,6 +380,46 @@ fn another_program_in_a_programs_place_is_not_trusted() {
         let plugin = scratch.guest("scalars");
         let finished = bulkhead(words!["run", "--no-cache", "--invoke", "add", plugin, "1", "2"]).programs(folder);
         finished.finish().assert_code(123).assert_out("").assert_no_panic();
+    }
+}
+
+/// What `bulkhead doctor` says of a program that is lacking, as JSON and to a person: its cause.
+#[track_caller]
+fn doctor_lacks(folder: &Path, program: &str) -> String {
+    let text = bulkhead(words!["doctor", "--programs", folder]).finish();
+    let json = bulkhead(words!["doctor", "--programs", folder, "--json"]).finish();
+    let found: serde_json::Value = serde_json::from_slice(&json.assert_code(1).stdout).unwrap();
+    let line = found["findings"].as_array().unwrap().iter().find(|line| line["what"] == program).unwrap();
+    assert!(line["status"] == "lack" && line["cure"].is_string(), "{line}");
+    assert!(text.assert_code(1).assert_no_panic().out().contains(&format!("LACK  {program}")), "{text}");
+    line["cause"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn doctor_says_what_is_wrong_with_an_installation() {
+    for program in ["bulkhead-launcher", "bulkhead-worker", "bulkhead-compiler"] {
+        let scratch = Scratch::new();
+        let folder = scratch.folder("programs");
+        for name in ["bulkhead-launcher", "bulkhead-worker", "bulkhead-compiler"] {
+            symlink(bulkhead_tests::programs::programs().join(name), folder.join(name)).unwrap();
+        }
+        let path = folder.join(program);
+        let whole = bulkhead(words!["doctor", "--programs", &folder]).finish();
+        assert!(whole.assert_code(0).out().contains(&format!("ok    {program}")), "{whole}");
+
+        fs::remove_file(&path).unwrap();
+        assert!(doctor_lacks(&folder, program).contains("is not in"));
+        fs::write(&path, "no program").unwrap();
+        assert!(doctor_lacks(&folder, program).contains("no executable file"));
+        fs::remove_file(&path).unwrap();
+        symlink("/bin/true", &path).unwrap();
+        assert!(doctor_lacks(&folder, program).contains(&format!("does not say that it is {program}")));
+        fs::remove_file(&path).unwrap();
+        // By another program: what this one has open for writing, a process that another test starts just then has open too,
+        // and nobody can execute it (ETXTBSY).
+        let script = format!("printf '#!/bin/sh\\necho {program} 0.0.1\\n' > \"$0\" && chmod 755 \"$0\"");
+        assert!(Command::new("sh").arg("-c").arg(script).arg(&path).status().unwrap().success());
+        assert!(doctor_lacks(&folder, program).contains("is version 0.0.1"));
     }
 }
 

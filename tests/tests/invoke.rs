@@ -1,6 +1,6 @@
 //! `bulkhead run --invoke`: exported functions of modules and components.
 
-use bulkhead_tests::{Scratch, run, words};
+use bulkhead_tests::{Scratch, guest::assemble, run, words};
 use std::ffi::OsString;
 
 /// Calls an export of a core module; what it prints.
@@ -41,6 +41,19 @@ fn floating_point_numbers_go_in_and_out() {
 fn each_result_has_a_line() {
     assert_eq!(call("scalars", "swap", &["1", "2"]), "2\n1\n");
     assert_eq!(call("scalars", "nothing", &[]), "");
+}
+
+#[test]
+fn a_name_in_a_core_module_may_have_any_character() {
+    let scratch = Scratch::new();
+    let text = r#"(module (func (export "interface#name") (result i32) (i32.const 7)))"#;
+    let plugin = scratch.file("plugin.wasm", assemble(text));
+
+    let bare = run(words!["--invoke", "interface#name", &plugin]).finish();
+    let called = run(words!["--invoke", "interface#name()", &plugin]).finish();
+
+    bare.assert_code(0).assert_out("7\n");
+    called.assert_code(0).assert_out("7\n");
 }
 
 #[test]

@@ -40,6 +40,19 @@ fn every_required_layer_is_enforced_with_evidence() {
 }
 
 #[test]
+fn the_report_names_what_was_run_and_the_class_of_its_worker() {
+    let scratch = Scratch::new();
+    let plugin = scratch.guest("scalars");
+    let text = run(words!["--report", "--invoke", "add", &plugin, "2", "3"]).finish();
+    let report = json(&run(words!["--json", "--invoke", "add", &plugin, "2", "3"]).finish());
+
+    let class = report["report"]["class"].as_str().unwrap();
+    assert_eq!(report["report"]["program"], plugin.to_string_lossy().as_ref());
+    assert!(text.err().contains(&format!("Layers of {}", plugin.display())), "{text}");
+    assert!(text.err().contains(&format!("Class: {}", &class[..12])), "{text}");
+}
+
+#[test]
 fn json_says_how_a_call_ended() {
     let scratch = Scratch::new();
 

@@ -99,7 +99,7 @@ impl ResourceLimiter for Limiter {
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let limit = self.limits.table_elements;
-        let result = grow(&mut self.table_elements, "wasm.tables", limit, [current, desired], maximum);
+        let result = grow(&mut self.table_elements, "wasm.table_elements", limit, [current, desired], maximum);
         self.note(result)
     }
 

@@ -8,6 +8,7 @@ use bulkhead_shared::message::{
 use bulkhead_worker::wire::Shared;
 
 fn main() {
+    bulkhead_lockdown::version::answer(env!("CARGO_BIN_NAME"));
     let Locked { load, descriptors, link, closing } = bulkhead_lockdown::enter(&[Role::Worker, Role::Sacrifice]);
     let wire = Shared::new(link);
     bulkhead_worker::report_panics(wire.clone());

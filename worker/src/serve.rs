@@ -38,6 +38,9 @@ pub fn serve(plugin: &Plugin, code: OwnedFd, wire: &Shared, close: impl FnOnce()
         let message = wire.lock().receive();
         match message {
             Ok(ToWorker::Invoke { id, call }) => {
+                if plugin.engine.interrupt == Interrupt::Epoch && signals_unsafe::settle().is_err() {
+                    return 1;
+                }
                 if runtime.wasi().is_some_and(|wasi| wasi.begin().is_err()) {
                     return 1;
                 }

@@ -23,6 +23,9 @@ enum Action {
     Run(Box<run::Run>),
     /// Say what this host offers and lacks, and how to get it.
     Doctor {
+        /// The directory with Bulkhead's programs.
+        #[arg(long, value_name = "DIR")]
+        programs: Option<PathBuf>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -77,7 +80,7 @@ fn main() -> ExitCode {
     log_to_stderr();
     match Cli::parse().action {
         Action::Run(run) => run.go(),
-        Action::Doctor { json } => examine(json),
+        Action::Doctor { programs, json } => examine(programs, json),
         Action::Policy(action) => policy(action),
         Action::Completions { shell } => {
             let mut script = Vec::new();
@@ -108,8 +111,8 @@ fn log_to_stderr() {
         .init();
 }
 
-fn examine(json: bool) -> ExitCode {
-    let findings = doctor::examine();
+fn examine(programs: Option<PathBuf>, json: bool) -> ExitCode {
+    let findings = doctor::examine(programs);
     let text = match json {
         true => serde_json::to_string_pretty(&findings).unwrap_or_default() + "\n",
         false => findings.table(style::stdout()),

@@ -222,7 +222,7 @@ fn arguments(plugin: &Plugin, text: &str, words: &[String]) -> Result<(String, V
         }
         false => (text.trim().to_owned(), None),
     };
-    let (interface, name) = path.rsplit_once('#').unwrap_or(("", &path));
+    let (interface, name) = plugin.interface_and_name(&path);
     let Some(function) = plugin.function(interface, name) else {
         return Err(no_such_export(plugin, &path));
     };

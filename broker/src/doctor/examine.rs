@@ -4,6 +4,7 @@ use super::{
     Finding, Findings, PROBE, Status,
     explain::{Why, why},
     facts::{Facts, version},
+    installed::programs,
     probes::{NAMES, Probed},
 };
 use crate::{
@@ -17,7 +18,7 @@ use bulkhead_shared::{
 use std::{
     collections::BTreeMap,
     io::Read,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -65,13 +66,15 @@ pub struct Examination<'a> {
     pub policy: &'a Policy,
     /// The program that runs probes.
     pub program: PathBuf,
+    /// The directory with the programs that the broker starts; `None` where the broker looks for them by itself.
+    pub programs: Option<PathBuf>,
 }
 
-/// Looks at the host with the policy `standard` in mind. Only for the `bulkhead` command itself: its own program runs the
-/// probes.
-pub fn examine() -> Findings {
+/// Looks at the host with the policy `standard` in mind, and at the programs in that directory, or where the broker looks for
+/// them by itself. Only for the `bulkhead` command itself: its own program runs the probes.
+pub fn examine(programs: Option<PathBuf>) -> Findings {
     match crate::policies::find(crate::policies::DEFAULT, &[]) {
-        Ok(policy) => Examination::of(&policy).run(),
+        Ok(policy) => Examination { programs, ..Examination::of(&policy) }.run(),
         // It is built in, and a test reads it.
         Err(error) => Findings {
             policy: crate::policies::DEFAULT.to_owned(),
@@ -90,7 +93,7 @@ pub fn examine() -> Findings {
 impl<'a> Examination<'a> {
     /// Looks with this policy in mind, by this program.
     pub fn of(policy: &'a Policy) -> Examination<'a> {
-        Examination { policy, program: "/proc/self/exe".into() }
+        Examination { policy, program: "/proc/self/exe".into(), programs: None }
     }
 
     /// Looks. Takes some tens of milliseconds.
@@ -99,6 +102,7 @@ impl<'a> Examination<'a> {
         let probed: BTreeMap<&str, Result<Probed, String>> =
             NAMES.iter().map(|name| (*name, self.probe(name))).collect();
         let mut findings = vec![self.kernel(&facts), self.container(&facts)];
+        findings.extend(programs(self.programs.as_deref()));
         findings.extend(LAYERS.iter().map(|(name, layer)| {
             let required = self.requires(*layer);
             let mut finding = outcome(layer.name(), name, probed.get(name), required, &facts);
@@ -128,34 +132,9 @@ impl<'a> Examination<'a> {
 
     /// Runs one probe in a process of its own.
     fn probe(&self, name: &str) -> Result<Probed, String> {
-        let mut child = Command::new(&self.program)
-            .args([PROBE, name])
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| format!("cannot start {}: {e}", self.program.display()))?;
-        let deadline = Instant::now() + PATIENCE;
-        let ended = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break Ok(status),
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_micros(500)),
-                Ok(None) => break Err(format!("no answer after {PATIENCE:?}")),
-                Err(e) => break Err(e.to_string()),
-            }
-        };
-        let status = ended.inspect_err(|_| {
-            let _ = child.kill();
-            let _ = child.wait();
-        })?;
-        // A probe says less than a pipe holds, so it never waited for us.
-        let mut text = String::new();
-        if let Some(out) = child.stdout.take() {
-            let _ = out.take(64 * 1024).read_to_string(&mut text);
-        }
+        let text = answer_of(Command::new(&self.program).args([PROBE, name]))?;
         let answer = text.lines().find_map(|line| serde_json::from_str(line).ok());
-        answer.ok_or_else(|| format!("the probe ended without an answer ({status})"))
+        answer.ok_or_else(|| "the probe ended without an answer".to_owned())
     }
 
     fn kernel(&self, facts: &Facts) -> Finding {
@@ -246,6 +225,35 @@ impl<'a> Examination<'a> {
             }
         }));
         findings
+    }
+}
+
+/// What a program says that should say little and end soon. It gets no environment and no input.
+pub(super) fn answer_of(command: &mut Command) -> Result<String, String> {
+    let program = Path::new(command.get_program()).display().to_string();
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|e| format!("cannot start {program}: {e}"))?;
+    let deadline = Instant::now() + PATIENCE;
+    let ended = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_micros(500)),
+            Ok(None) => break Err(format!("{program}: no answer after {PATIENCE:?}")),
+            Err(e) => break Err(e.to_string()),
+        }
+    };
+    let status = ended.inspect_err(|_| {
+        let _ = child.kill();
+        let _ = child.wait();
+    })?;
+    // It says less than a pipe holds, so it never waited for us.
+    let mut text = Vec::new();
+    if let Some(out) = child.stdout.take() {
+        let _ = out.take(64 * 1024).read_to_end(&mut text);
+    }
+    match text.is_empty() {
+        true => Err(format!("{program} ended without an answer ({status})")),
+        false => Ok(String::from_utf8_lossy(&text).into_owned()),
     }
 }
 

@@ -61,7 +61,7 @@ fn what_a_policy_requires_decides_between_warning_and_lack() {
     policy.require.insert(Layer::Mdwe, Requirement::Required);
     policy.require.insert(Layer::LandlockScope, Requirement::BestEffort);
 
-    let findings = Examination { policy: &policy, program: "/nonexistent/bulkhead".into() }.run();
+    let findings = Examination { program: "/nonexistent/bulkhead".into(), ..Examination::of(&policy) }.run();
 
     let status = |layer| findings.findings.iter().find(|f| f.layer == Some(layer)).map(|f| f.status);
     assert_eq!(status(Layer::Mdwe), Some(Status::Lack));

@@ -79,9 +79,10 @@ pub struct Wasi {
     pub enabled: bool,
     /// Standard streams (`host.stdio`). Without: input at its end, output that goes nowhere.
     pub stdio: bool,
-    /// Clocks and sleeping (`host.clock`). Without: imports of clocks and of polling are not provided.
+    /// Clocks and sleeping (`host.clock`). Without: a plugin that imports clocks, or preview 1's `poll_oneoff`, is not loaded.
+    /// Preview 2's `wasi:io/poll` stays: it waits for streams, too, and for a clock only by way of one.
     pub clock: bool,
-    /// Randomness (`host.random`). Without: imports of randomness are not provided.
+    /// Randomness (`host.random`). Without: a plugin that imports it is not loaded.
     pub random: bool,
     /// Directories, as the guest names them, in the order of [`super::setup::Root::mounts`].
     pub dirs: Vec<Dir>,

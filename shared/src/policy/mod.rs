@@ -22,10 +22,8 @@ pub use error::{PolicyError, PolicyErrors};
 pub use resolve::{Context, Missing, Origin, Resolved, resolve};
 pub use text::Source;
 
-use crate::{
-    layer::{Layer, Requirement},
-    message::worker::Interrupt,
-};
+use crate::layer::{Layer, Requirement};
+pub use crate::message::worker::Interrupt;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 

@@ -10,9 +10,9 @@ use nix::{
         stat::Mode,
         uio::pwrite,
     },
-    unistd::{dup, read, write},
+    unistd::{dup, fsync, read, write},
 };
-use std::{os::fd::OwnedFd, sync::OnceLock};
+use std::{os::fd::OwnedFd, sync::OnceLock, time::Instant};
 
 /// The descriptor that somebody forgot, as runc did (CVE-2024-21626): the host's root directory.
 static LEFT_OPEN: OnceLock<OwnedFd> = OnceLock::new();
@@ -55,6 +55,43 @@ pub fn open_many(args: &Args) -> Came {
     let held = (0..args.number(0)).map(|_| dup(&null)).collect::<Result<Vec<_>, _>>()?;
     drop(held);
     Ok(0)
+}
+
+/// Reads so many MiB of a file from its disk, past what is kept in memory: its path. The milliseconds that it took.
+pub fn read_from_disk(args: &Args) -> Came {
+    let file = open(args.text(0), OFlag::O_RDONLY | OFlag::O_DIRECT | OFlag::O_CLOEXEC, Mode::empty())?;
+    let (mut block, start) = (Block::new(), Instant::now());
+    for _ in 0..args.number(1) {
+        if read(&file, &mut block.0)? != block.0.len() {
+            return Err(Errno::ENODATA);
+        }
+    }
+    Ok(start.elapsed().as_millis() as i32)
+}
+
+/// Writes so many MiB to a file by way of memory, as programs do, and waits until they are on its disk: its path. The
+/// milliseconds that it took.
+pub fn write_to_disk(args: &Args) -> Came {
+    let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    let file = open(args.text(0), flags, Mode::from_bits_truncate(0o600))?;
+    let (block, start) = (Block::new(), Instant::now());
+    for _ in 0..args.number(1) {
+        if write(&file, &block.0)? != block.0.len() {
+            return Err(Errno::ENOSPC);
+        }
+    }
+    fsync(&file)?;
+    Ok(start.elapsed().as_millis() as i32)
+}
+
+/// A MiB, aligned as reading past the page cache wants it (open(2), O_DIRECT).
+#[repr(align(4096))]
+struct Block([u8; 1 << 20]);
+
+impl Block {
+    fn new() -> Box<Block> {
+        Box::new(Block([0x5a; 1 << 20]))
+    }
 }
 
 /// Looks for a text in what /proc says of the own cgroups.

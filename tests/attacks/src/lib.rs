@@ -7,6 +7,8 @@ pub const NAMES: &[&str] = &[
     "make_a_file",
     "grow_a_file",
     "open_many",
+    "read_from_disk",
+    "write_to_disk",
     "escape_by_descriptor",
     "find_own_cgroup",
     "join_cgroup",
@@ -30,7 +32,8 @@ pub const NAMES: &[&str] = &[
     "lock_memory",
     "run_written_code",
     "map_written_code",
-    "speculate",
+    "speculation",
+    "speculate_again",
     "spin",
     // system calls
     "call",
@@ -72,6 +75,8 @@ pub const NAMES: &[&str] = &[
     "deep_value",
     "many_values",
     "output_flood",
+    "output_then_call",
+    "output_then_exit",
     "silence",
     // after the answer, when nobody has called
     "answer_then_spin",
@@ -158,6 +163,12 @@ pub const BECAME_ROOT: i32 = 42;
 pub const STAYED_ITSELF: i32 = 43;
 /// The argument that makes the attacker say who it is instead.
 pub const WHO: &str = "who";
+
+/// Pieces of output, and what stands in each, of the attacks that print before they do something else: more than wait for a slow
+/// reader outside of the ring, and less than the ring holds.
+pub const PIECES: usize = 24;
+/// See [`PIECES`].
+pub const PIECE: &[u8; 1024] = &[b'x'; 1024];
 
 /// What the segment of the test holds at its beginning.
 pub const SEGMENT: &[u8; 16] = b"of the host only";

@@ -32,6 +32,7 @@ use bulkhead_shared::{
         worker::{Call, FromWorker, GuestEnd, LoadFailure, ToWorker},
     },
     outcome::Refusal,
+    value::Values,
 };
 use ring_unsafe::Ring;
 use worker::Worker;
@@ -51,6 +52,8 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("make_a_file", Host(files::make_a_file)),
     ("grow_a_file", Host(files::grow_a_file)),
     ("open_many", Host(files::open_many)),
+    ("read_from_disk", Host(files::read_from_disk)),
+    ("write_to_disk", Host(files::write_to_disk)),
     ("escape_by_descriptor", Host(files::escape_by_descriptor)),
     ("find_own_cgroup", Host(files::find_own_cgroup)),
     ("join_cgroup", Host(files::join_cgroup)),
@@ -70,7 +73,8 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("lock_memory", Host(memory_unsafe::lock_memory)),
     ("run_written_code", Host(memory_unsafe::run_written_code)),
     ("map_written_code", Host(memory_unsafe::map_written_code)),
-    ("speculate", Host(memory_unsafe::speculate)),
+    ("speculation", Host(memory_unsafe::speculation)),
+    ("speculate_again", Host(memory_unsafe::speculate_again)),
     ("spin", Host(cpu::spin)),
     ("call", Host(calls_unsafe::call)),
     ("make_io_uring", Host(calls_unsafe::make_io_uring)),
@@ -108,6 +112,8 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("deep_value", Broker(messages::deep_value)),
     ("many_values", Broker(messages::many_values)),
     ("output_flood", Broker(messages::output_flood)),
+    ("output_then_call", Broker(messages::output_then_call)),
+    ("output_then_exit", Broker(messages::output_then_exit)),
     ("silence", Broker(messages::silence)),
     ("answer_then_spin", Broker(idle::spin)),
     ("answer_then_call", Broker(idle::call)),
@@ -144,8 +150,13 @@ fn main() {
 fn serve(worker: &mut Worker) -> ! {
     loop {
         match worker.link.receive() {
-            Ok(ToWorker::Invoke { id, call: Call::Export { name, args, .. } }) => {
+            Ok(ToWorker::Invoke { id, call }) => {
                 worker.id = id;
+                let (name, args) = match call {
+                    Call::Export { name, args, .. } => (name, args),
+                    // As a command it has output that somebody reads: the attack is its first argument.
+                    Call::Command { mut args, .. } => (args.pop().unwrap_or_default(), Values(Vec::new())),
+                };
                 match ATTACKS.iter().find(|(known, _)| *known == name) {
                     Some((_, Host(attack))) => worker.answer(attack(&Args(args.0))),
                     Some((_, Broker(attack))) => attack(worker),

@@ -55,10 +55,18 @@ pub fn map_written_code(_: &Args) -> Came {
     }
 }
 
-/// What the kernel says of speculative store bypass in this process (PR_GET_SPECULATION_CTRL).
-pub fn speculate(_: &Args) -> Came {
+/// What the kernel says of a kind of speculation in this process (PR_GET_SPECULATION_CTRL): its number.
+pub fn speculation(args: &Args) -> Came {
     // SAFETY: numbers only.
-    Errno::result(unsafe { libc::prctl(libc::PR_GET_SPECULATION_CTRL, libc::PR_SPEC_STORE_BYPASS, 0, 0, 0) })
+    Errno::result(unsafe { libc::prctl(libc::PR_GET_SPECULATION_CTRL, args.number(0), 0, 0, 0) })
+}
+
+/// Switches a kind of speculation on again: its number.
+pub fn speculate_again(args: &Args) -> Came {
+    // SAFETY: numbers only.
+    Errno::result(unsafe {
+        libc::prctl(libc::PR_SET_SPECULATION_CTRL, args.number(0), libc::PR_SPEC_ENABLE as libc::c_ulong, 0, 0)
+    })
 }
 
 /// # Safety

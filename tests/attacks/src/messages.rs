@@ -1,6 +1,7 @@
 //! Attacks on the broker by messages that are well formed, and lies.
 
-use crate::worker::Worker;
+use crate::{args::Args, calls_unsafe, worker::Worker};
+use bulkhead_attacks::{PIECE, PIECES};
 use bulkhead_shared::{
     message::worker::{FromWorker, GuestEnd, LoadFailure, Stream},
     outcome::MemoryLimit,
@@ -62,6 +63,24 @@ pub fn many_values(worker: &mut Worker) {
 pub fn output_flood(worker: &mut Worker) {
     loop {
         worker.say(&FromWorker::Output(Stream::Stdout, vec![b'x'; 8192]));
+    }
+}
+
+/// Prints a little, and makes a call that the filter refuses.
+pub fn output_then_call(worker: &mut Worker) {
+    print(worker);
+    let _ = calls_unsafe::call(&Args(vec![Value::U64(0)]));
+}
+
+/// Prints a little, and ends.
+pub fn output_then_exit(worker: &mut Worker) {
+    print(worker);
+    std::process::exit(7);
+}
+
+fn print(worker: &mut Worker) {
+    for _ in 0..PIECES {
+        worker.say(&FromWorker::Output(Stream::Stdout, PIECE.to_vec()));
     }
 }
 

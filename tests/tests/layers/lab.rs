@@ -1,7 +1,7 @@
 //! A broker whose workers are attackers.
 
 use bulkhead::{
-    Broker, Outcome, Plugin, PluginOptions, Source, Value,
+    Broker, Command, Finished, Outcome, Output, Plugin, PluginOptions, Source, Value,
     layer::{Layer, Requirement},
     outcome::{Class, Violation},
     policies,
@@ -9,7 +9,7 @@ use bulkhead::{
 };
 use bulkhead_attacks::NAMES;
 use bulkhead_tests::{Scratch, guest::assemble, programs::lasting, programs::programs, skip};
-use std::{os::unix::fs::symlink, path::PathBuf, sync::OnceLock, time::Duration};
+use std::{os::unix::fs::symlink, sync::OnceLock, time::Duration};
 
 /// A call whose outcome is not to be a time-out has this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,14 +38,23 @@ pub struct Lab {
 impl Lab {
     /// A broker that takes the attacker for its worker.
     pub fn new() -> Lab {
+        Lab::with_worker("bulkhead-attacker")
+    }
+
+    /// A broker with the real worker: its guests attack, and have not taken it over.
+    pub fn of_guests() -> Lab {
+        Lab::with_worker("bulkhead-worker")
+    }
+
+    fn with_worker(worker: &str) -> Lab {
         let scratch = Scratch::new();
         let folder = scratch.folder("programs");
         for (name, program) in [
             ("bulkhead-launcher", "bulkhead-launcher"),
             ("bulkhead-compiler", "bulkhead-compiler"),
-            ("bulkhead-worker", "bulkhead-attacker"),
+            ("bulkhead-worker", worker),
         ] {
-            symlink(attacker_beside(program), folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+            symlink(programs().join(program), folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         }
         let broker = Broker::builder().programs(folder).cache(lasting("attack-cache")).build();
         Lab { broker: broker.unwrap_or_else(|e| panic!("{e}")), scratch }
@@ -59,16 +68,24 @@ impl Lab {
         }
     }
 
+    /// Has a worker try something as a command whose output goes there.
+    pub fn run(&self, policy: Policy, name: &str, stdout: Output) -> Finished {
+        let plugin = self.load_guest(command(), PluginOptions::new(policy));
+        let mut command = Command::new(vec!["attacker".to_owned(), name.to_owned()]);
+        command.stdout = stdout;
+        command.timeout = Some(PATIENCE);
+        plugin.unwrap_or_else(|e| panic!("not loaded: {e:#?}")).run(command)
+    }
+
     /// What becomes of loading under this policy.
     pub fn load(&self, policy: Policy) -> Result<Plugin, Outcome> {
-        self.broker.load(Source::Bytes(plugin()), PluginOptions::new(policy))
+        self.load_guest(plugin(), PluginOptions::new(policy))
     }
-}
 
-fn attacker_beside(program: &str) -> PathBuf {
-    let path = programs().join(program);
-    assert!(path.exists(), "{} is missing: `cargo xtask build` builds it", path.display());
-    path
+    /// What becomes of loading this guest.
+    pub fn load_guest(&self, guest: &[u8], options: PluginOptions) -> Result<Plugin, Outcome> {
+        self.broker.load(Source::Bytes(guest), options)
+    }
 }
 
 /// A plugin that exports every attack by name, so that it can be called.
@@ -78,6 +95,12 @@ fn plugin() -> &'static [u8] {
         let exports: String = NAMES.iter().map(|name| format!("(export {name:?} (func 0))")).collect();
         assemble(&format!("(module (func) {exports})"))
     })
+}
+
+/// A plugin that can be run as a command.
+fn command() -> &'static [u8] {
+    static PLUGIN: OnceLock<Vec<u8>> = OnceLock::new();
+    PLUGIN.get_or_init(|| assemble(r#"(module (func (export "_start")))"#))
 }
 
 /// A worker that was taken over.

@@ -1,9 +1,9 @@
-//! `seccomp.closing` and `mdwe`: memory that is written and then run. `speculation`.
+//! `seccomp.closing` and `mdwe`: memory that is written and then run.
 
 use crate::lab::{Lab, only, refused, without};
 use bulkhead::{
     Outcome,
-    layer::Layer::{self, Capabilities, Identity, Mdwe, NoNewPrivs, SeccompClosing, SeccompMain, Speculation},
+    layer::Layer::{Capabilities, Identity, Mdwe, NoNewPrivs, SeccompClosing, SeccompMain},
     outcome::Violation,
 };
 
@@ -46,25 +46,4 @@ fn main_filter_alone_refuses_memory_that_is_writable_and_executable_at_once() {
     let lab = Lab::new();
     let outcome = lab.attacker(only(&[Identity, SeccompMain])).end("map_written_code", &[]);
     assert!(matches!(&outcome, Outcome::Violation(Violation::Syscall { name, .. }) if name == "mmap"), "{outcome:?}");
-}
-
-/// What the kernel says of speculative store bypass.
-fn speculation(layers: &[Layer]) -> i32 {
-    Lab::new().attacker(only(layers)).attack("speculate", &[]).unwrap()
-}
-
-#[test]
-fn speculation_alone_turns_it_off_where_the_cpu_leaves_the_choice_and_is_refused_where_not() {
-    let choice = libc::PR_SPEC_PRCTL as i32;
-    let before = speculation(&[Identity]);
-    let policy = only(&[Identity, Speculation]);
-    if before & choice != 0 {
-        assert_eq!(before, choice | libc::PR_SPEC_ENABLE as i32);
-        assert_eq!(speculation(&[Identity, Speculation]), choice | libc::PR_SPEC_FORCE_DISABLE as i32);
-    } else if before & libc::PR_SPEC_ENABLE as i32 != 0 {
-        let Err(Outcome::SetupFailed(failure)) = Lab::new().load(policy) else { panic!("it was loaded") };
-        assert_eq!(failure.layer, Some(Speculation));
-    } else {
-        assert_eq!(Lab::new().load(policy).map(drop), Ok(()));
-    }
 }

@@ -14,6 +14,8 @@ fn attacks() -> Vec<(&'static str, Vec<Value>)> {
         ("make_a_file", vec![text("/made")]),
         ("grow_a_file", vec![number(1)]),
         ("open_many", vec![number(1)]),
+        ("read_from_disk", vec![text("/etc/passwd"), number(1)]),
+        ("write_to_disk", vec![text("/made"), number(1)]),
         ("find_own_cgroup", vec![text("0")]),
         ("connect_tcp", vec![number(1)]),
         ("bind_tcp", vec![number(0)]),

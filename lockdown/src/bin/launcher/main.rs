@@ -46,6 +46,7 @@ impl Broker {
 }
 
 fn main() -> ExitCode {
+    bulkhead_lockdown::version::answer(env!("CARGO_BIN_NAME"));
     let Some(server) = std::env::args().nth(1) else {
         eprintln!("bulkhead-launcher {VERSION}: started by bulkhead's broker, and does nothing on its own.");
         return ExitCode::from(2);

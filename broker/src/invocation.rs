@@ -1,0 +1,177 @@
+//! One call, from the message that makes it to its end: input, output, the deadline, and everything that can go wrong.
+
+use crate::{
+    plugin::Finished,
+    process::{Process, Woken, protocol, refused_call, timed_out},
+    stdio::{Next, Offer, Streams},
+};
+use bulkhead_shared::{
+    message::worker::{Call, FromWorker, GuestEnd, Interrupt, Stream, ToWorker},
+    outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, Violation},
+    policy::Policy,
+    ring,
+};
+use std::time::{Duration, Instant};
+
+/// Input that waits for room on the ring, in bytes, beyond which no more is taken from the caller.
+const QUEUED_INPUT: usize = 64 * 1024;
+/// Bytes of the ring that a worker writes.
+pub(crate) const REPLY_RING: u32 = 64 * 1024;
+
+/// One call on its way.
+pub(crate) struct Invocation<'a> {
+    /// Its number; the answer carries it.
+    pub id: u64,
+    /// Time that it has in all.
+    pub limit: Duration,
+    /// When that is over.
+    pub deadline: Instant,
+    /// Input and output.
+    pub streams: Streams,
+    /// Output for which there was no room yet.
+    pub held: Option<(Stream, Vec<u8>)>,
+    /// Whose limits apply.
+    pub policy: &'a Policy,
+}
+
+impl Invocation<'_> {
+    /// Runs to the end. `Ok` leaves a worker that can be called again, `Err` one that must be ended.
+    pub fn run(&mut self, process: &mut Process, call: Call) -> Result<Outcome, Outcome> {
+        process.watch_also(self.streams.wake())?;
+        let outcome = self.follow(process, call);
+        process.watch_no_more(self.streams.wake());
+        outcome
+    }
+
+    fn follow(&mut self, process: &mut Process, call: Call) -> Result<Outcome, Outcome> {
+        process.link.send(&ToWorker::Invoke { id: self.id, call }).map_err(|e| match e {
+            ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the arguments: {e}") }),
+            e => protocol(e),
+        })?;
+        let mut deadline = self.deadline;
+        let mut signalled = false;
+        let mut ended = false;
+        loop {
+            self.feed(process)?;
+            // What could not be written is offered again before anything new is taken from the ring.
+            if let Some((stream, bytes)) = self.held.take() {
+                self.hand_on(stream, bytes)?;
+            }
+            while self.held.is_none() {
+                match process.link.try_receive::<FromWorker>().map_err(protocol)? {
+                    None => break,
+                    Some(FromWorker::Output(stream, bytes)) => self.hand_on(stream, bytes)?,
+                    Some(FromWorker::Done { id, end }) if id == self.id => return self.done(end, signalled),
+                    Some(FromWorker::Panicked(message)) => {
+                        return Err(Outcome::Violation(Violation::Protocol {
+                            what: format!("the worker's own code panicked: {message}"),
+                        }));
+                    }
+                    Some(_) => {
+                        let what = "a message that is not permitted while a call runs".to_owned();
+                        return Err(Outcome::Violation(Violation::Protocol { what }));
+                    }
+                }
+                if Instant::now() >= deadline {
+                    break;
+                }
+            }
+            if ended && self.held.is_none() {
+                return Err(process.post_mortem());
+            }
+            match process.wait(Some(deadline), self.held.is_none())? {
+                Woken::Peer => {}
+                Woken::Caller => self.streams.woken(),
+                Woken::Refused(call) => return Err(refused_call(call)),
+                // What it wrote before its end still counts; what there is no room for yet, `drain` waits for.
+                Woken::Ended if ended => return Err(process.post_mortem()),
+                Woken::Ended => ended = true,
+                Woken::Deadline if self.policy.invocation.interrupt == Interrupt::Epoch && !signalled => {
+                    process.signal(libc::SIGUSR1);
+                    signalled = true;
+                    deadline += self.policy.invocation.grace;
+                }
+                Woken::Deadline => return Err(timed_out(self.limit, Phase::Running)),
+            }
+        }
+    }
+
+    /// Sends input as far as there is room.
+    fn feed(&mut self, process: &mut Process) -> Result<(), Outcome> {
+        process.link.flush().map_err(protocol)?;
+        while process.link.queued_bytes() < QUEUED_INPUT {
+            let message = match self.streams.input() {
+                Next::Bytes(bytes) => ToWorker::Stdin(bytes),
+                Next::End => ToWorker::StdinEnd,
+                Next::Later | Next::Done => break,
+            };
+            process.link.send(&message).map_err(protocol)?;
+        }
+        Ok(())
+    }
+
+    /// Hands output on; holds it where there is no room.
+    fn hand_on(&mut self, stream: Stream, bytes: Vec<u8>) -> Result<(), Outcome> {
+        match self.streams.output(stream, bytes) {
+            Offer::Taken => {}
+            Offer::Full(bytes) => self.held = Some((stream, bytes)),
+            Offer::Closed => return Err(Outcome::OutputClosed),
+        }
+        Ok(())
+    }
+
+    /// Hands on what a worker had written before it was ended, or ended itself: a person looks there for what led to it. Every
+    /// word of it is checked as before. The worker is dead, and nobody else can write to its ring.
+    pub fn drain(&mut self, process: &mut Process, death: Death, outcome: &Outcome) {
+        let patience = match outcome {
+            // What follows a word that is none has no meaning.
+            Outcome::Violation(Violation::Protocol { .. }) | Outcome::OutputClosed => return,
+            _ if death == Death::Unknown => return,
+            Outcome::TimedOut { .. } => Instant::now(),
+            _ => self.deadline,
+        };
+        // More than there can be: a full ring, and a message that was all there but for its last fragment.
+        let mut most = u64::from(REPLY_RING) + self.policy.invocation.max_message;
+        loop {
+            if let Some((stream, bytes)) = self.held.take() {
+                if self.hand_on(stream, bytes).is_err() || (self.held.is_some() && !self.streams.wait(patience)) {
+                    return;
+                }
+                continue;
+            }
+            match process.link.try_receive::<FromWorker>() {
+                Ok(Some(FromWorker::Output(stream, bytes))) if bytes.len() as u64 <= most => {
+                    most -= bytes.len() as u64;
+                    self.held = Some((stream, bytes));
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn done(&self, end: GuestEnd, signalled: bool) -> Result<Outcome, Outcome> {
+        match end {
+            GuestEnd::Returned(values) => Ok(Outcome::Returned(values)),
+            GuestEnd::Exited(code) => Ok(Outcome::Exited(code)),
+            GuestEnd::Trapped(trap) => Ok(Outcome::Trapped(trap)),
+            GuestEnd::OutOfMemory(limit @ MemoryLimit::Wasm { .. }) => Ok(Outcome::OutOfMemory(limit)),
+            GuestEnd::Refused(refusal) => Ok(Outcome::Refused(refusal)),
+            GuestEnd::OutOfFuel if self.policy.invocation.interrupt == Interrupt::Fuel => {
+                Ok(Outcome::OutOfFuel { limit: self.policy.invocation.fuel })
+            }
+            GuestEnd::Interrupted if signalled => Ok(timed_out(self.limit, Phase::Running)),
+            // What only the kernel, or another configuration, could bring about.
+            end => Err(Outcome::Violation(Violation::Protocol { what: format!("an end that cannot be: {end:?}") })),
+        }
+    }
+
+    pub fn finish(self, outcome: Outcome) -> Finished {
+        // Input that is queued and output that is not written go down with a run that is out of time.
+        let deadline = match outcome {
+            Outcome::TimedOut { .. } => Instant::now(),
+            _ => self.deadline.max(Instant::now()),
+        };
+        let collected = self.streams.finish(Some(deadline));
+        Finished { outcome, stdout: collected.stdout, stderr: collected.stderr, dropped_bytes: collected.dropped_bytes }
+    }
+}
