@@ -79,14 +79,40 @@ pub struct Wasi {
     pub enabled: bool,
     /// Standard streams (`host.stdio`). Without: input at its end, output that goes nowhere.
     pub stdio: bool,
-    /// Clocks and sleeping (`host.clock`). Without: imports of clocks and of polling are not provided.
-    pub clock: bool,
-    /// Randomness (`host.random`). Without: imports of randomness are not provided.
-    pub random: bool,
+    /// Clocks and sleeping.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
     /// Directories, as the guest names them, in the order of [`super::setup::Root::mounts`].
     pub dirs: Vec<Dir>,
     /// Guest path of the writable tmpfs, when there is one.
     pub tmp: Option<String>,
+}
+
+/// Clocks and sleeping (`host.clock`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clock {
+    /// Not there: a plugin that imports a clock is refused.
+    #[default]
+    None,
+    /// The same times in every run, whatever the machine does. Sleeping moves them on and takes no time.
+    Deterministic,
+    /// The machine's.
+    Real,
+}
+
+/// Randomness (`host.random`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Random {
+    /// Not there: a plugin that imports randomness is refused.
+    #[default]
+    None,
+    /// The same bytes in every run. No secret may be made of them.
+    Deterministic,
+    /// The kernel's (getrandom(2)).
+    Real,
 }
 
 /// A preopened directory.

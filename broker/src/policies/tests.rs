@@ -1,0 +1,145 @@
+//! Names, files and ceilings as a site meets them.
+
+use super::*;
+use crate::filter::{self, Arch, Class, Features};
+use bulkhead_shared::{
+    layer::{Layer, Requirement},
+    message::worker::{Clock, Random},
+    policy::{Engine, Grants, text::MAX_FILE},
+};
+use std::fs;
+
+fn dir(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    dir
+}
+
+fn error(name: &str, dirs: &[PathBuf]) -> String {
+    find(name, dirs).unwrap_err().to_string()
+}
+
+#[test]
+fn every_shipped_policy_is_whole_and_gives_filters() {
+    for (name, _) in BUILTIN {
+        let policy = find(name, &[]).unwrap_or_else(|e| panic!("{e}"));
+
+        assert_eq!(policy.name, *name);
+        for arch in Arch::ALL {
+            let class = Class::Worker(Features::most(&policy));
+            filter::programs(&policy, class, arch).unwrap();
+            filter::programs(&policy, Class::Compiler, arch).unwrap();
+        }
+    }
+}
+
+#[test]
+fn shipped_policies_say_what_their_names_promise() {
+    let [base, standard, strict, interpreted] = BUILTIN.map_policies();
+
+    assert_eq!(base.filesystem.grants, Grants::None);
+    assert!(!(base.host.stdio || base.host.env));
+    assert_eq!((base.host.clock, base.host.random), (Clock::None, Random::None));
+    assert_eq!(standard.filesystem.grants, Grants::ReadWrite);
+    assert_eq!(standard.require[&Layer::CgroupMemory], Requirement::BestEffort);
+    assert_eq!(interpreted.wasm.engine, Engine::Interpreted);
+    assert_eq!(strict.filesystem.grants, Grants::None);
+    assert!(!strict.host.env);
+    let weaker = [Layer::CgroupIo, Layer::CgroupSwap, Layer::Speculation];
+    for (layer, requirement) in &strict.require {
+        let expected = if weaker.contains(layer) { Requirement::BestEffort } else { Requirement::Required };
+        assert_eq!(*requirement, expected, "{layer}");
+    }
+}
+
+trait Policies {
+    fn map_policies(&self) -> [Policy; 4];
+}
+
+impl Policies for &[(&str, &str)] {
+    fn map_policies(&self) -> [Policy; 4] {
+        ["base", "standard", "strict", "interpreted"].map(|name| find(name, &[]).unwrap())
+    }
+}
+
+#[test]
+fn strict_grants_no_more_than_standard() {
+    let [_, standard, strict, _] = BUILTIN.map_policies();
+
+    assert!(strict.wasm.memory <= standard.wasm.memory && strict.process.memory <= standard.process.memory);
+    assert!(strict.invocation.timeout <= standard.invocation.timeout);
+    assert!(strict.filesystem.grants <= standard.filesystem.grants);
+    for (layer, requirement) in &standard.require {
+        assert!(strict.require[layer] >= *requirement, "{layer}");
+    }
+}
+
+#[test]
+fn a_file_of_the_site_is_found_by_name_and_by_path() {
+    let dir =
+        dir(&[("mine.toml", "# mine: for tests\nversion = 1\nextends = \"standard\"\n[wasm]\nmemory = \"1MiB\"\n")]);
+    let dirs = [dir.path().to_path_buf()];
+
+    assert_eq!(find("mine", &dirs).unwrap().wasm.memory, 1 << 20);
+    assert_eq!(find(dir.path().join("mine.toml").to_str().unwrap(), &[]).unwrap().name, "mine");
+    let listed = Site::new().with_dirs(&dirs).list();
+    assert!(listed.iter().any(|f| f.name == "mine" && f.summary == "for tests"));
+    assert!(listed.iter().any(|f| f.name == "strict" && f.file.is_none()));
+}
+
+#[test]
+fn an_unknown_name_says_which_one_was_meant() {
+    assert!(error("strickt", &[]).contains("did you mean `strict`?"));
+    assert!(error("../../etc/passwd", &[]).contains("cannot be used"));
+}
+
+#[test]
+fn a_name_that_is_there_twice_is_refused() {
+    let dir = dir(&[("standard.toml", "version = 1\nextends = \"base\"\n")]);
+
+    let error = error("standard", &[dir.path().to_path_buf()]);
+
+    assert!(error.contains("more than once (built in, "), "{error}");
+}
+
+#[test]
+fn a_file_that_bears_the_name_of_its_parent_is_no_circle() {
+    let dir = dir(&[("standard.toml", "version = 1\nextends = \"standard\"\n")]);
+
+    let file = dir.path().join("standard.toml");
+
+    assert!(Site::new().load_file(&file).is_ok());
+}
+
+#[test]
+fn directories_fifos_large_and_binary_files_are_refused() {
+    let dir = dir(&[("large.toml", &"#".repeat(MAX_FILE + 1))]);
+    fs::write(dir.path().join("binary.toml"), [0xff, 0xfe]).unwrap();
+    nix::unistd::mkfifo(&dir.path().join("fifo.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let dirs = [dir.path().to_path_buf()];
+
+    assert!(error("large", &dirs).contains("larger than"));
+    assert!(error("binary", &dirs).contains("not UTF-8"));
+    assert!(error("fifo", &dirs).contains("not a regular file"));
+    assert!(error("/tmp/", &[]).contains("not a regular file"));
+    assert!(error("/nowhere.toml", &[]).contains("No such file"));
+}
+
+#[test]
+fn a_policy_that_no_worker_can_live_under_is_refused_with_its_line() {
+    let dir = dir(&[
+        ("dead.toml", "version = 1\nextends = \"standard\"\n[syscalls]\ndeny = [\"futex\"]\n"),
+        (
+            "proof.toml",
+            "version = 1\nextends = \"standard\"\n[syscalls]\n\
+            danger_allow = [{ name = \"getppid\", comment = \"x\" }]\n",
+        ),
+    ]);
+    let dirs = [dir.path().to_path_buf()];
+
+    let dead = error("dead", &dirs);
+    assert!(dead.contains("takes away `futex`") && dead.contains("dead.toml:4"), "{dead}");
+    assert!(error("proof", &dirs).contains("proof.toml:4"));
+}
