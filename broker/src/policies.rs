@@ -9,6 +9,7 @@
 //! * [`syscalls`] checks what only the tables of system calls can tell.
 
 pub mod files;
+pub(crate) mod in_force;
 mod syscalls;
 #[cfg(test)]
 mod tests;
