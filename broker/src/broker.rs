@@ -8,12 +8,14 @@ use crate::{
     launcher::Launcher,
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
+    policies::Site,
     process::failed,
     programs::Programs,
 };
 use bulkhead_shared::{
     message::launcher::Protected,
     outcome::{Outcome, Refusal},
+    policy::Policy,
 };
 use std::{
     collections::HashMap,
@@ -36,6 +38,7 @@ pub struct BrokerBuilder {
     programs: Option<PathBuf>,
     cache: Option<PathBuf>,
     no_cache: bool,
+    site: Site,
 }
 
 impl BrokerBuilder {
@@ -60,7 +63,14 @@ impl BrokerBuilder {
         self
     }
 
-    /// Finds the programs, opens the cache, and starts the launcher.
+    /// A further ceiling, beside [`crate::policies::SYSTEM_CEILING`]: no plugin of this broker is granted more, whatever its
+    /// policy says.
+    pub fn ceiling(mut self, file: impl Into<PathBuf>) -> Self {
+        self.site = self.site.with_ceiling(file);
+        self
+    }
+
+    /// Reads the ceilings, finds the programs, opens the cache, and starts the launcher.
     pub fn build(self) -> Result<Broker, Error> {
         if !crate::sys_unsafe::notification_sizes_match() {
             return Err(Error::Launcher {
@@ -74,10 +84,11 @@ impl BrokerBuilder {
             true => None,
             false => Some(self.open_cache()?),
         };
+        let ceilings = self.site.ceilings()?.into_iter().map(|ceiling| ceiling.policy).collect();
         let cgroups = Cgroups::discover();
         let launcher = Launcher::start(&programs.launcher)?;
         let batteries = Mutex::new(HashMap::new());
-        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, batteries, launcher }) })
+        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, ceilings, batteries, launcher }) })
     }
 
     fn open_cache(&self) -> Result<Cache, Error> {
@@ -107,7 +118,10 @@ impl Broker {
     }
 
     /// Compiles a plugin, or finds it in the cache, starts a worker for it, locks that down, and loads the plugin there.
-    pub fn load(&self, source: Source<'_>, options: PluginOptions) -> Result<Plugin, Outcome> {
+    ///
+    /// The policy holds as far as the site's ceiling permits it.
+    pub fn load(&self, source: Source<'_>, mut options: PluginOptions) -> Result<Plugin, Outcome> {
+        options.policy = self.inner.ceilings.iter().fold(options.policy, |policy, ceiling| policy.under(ceiling));
         let max = options.policy.compiler.max_input;
         let (input, name) = match source {
             Source::Path(path) => (Sealed::copy_path(path, max), Some(path.to_string_lossy().into_owned())),
@@ -132,6 +146,8 @@ pub(crate) struct Inner {
     pub programs: Programs,
     pub cache: Option<Cache>,
     pub cgroups: Cgroups,
+    /// What no policy may exceed.
+    ceilings: Vec<Policy>,
     batteries: Mutex<HashMap<String, Battery>>,
     // Last: dropping it ends every process.
     pub launcher: Launcher,

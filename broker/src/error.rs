@@ -51,6 +51,9 @@ pub enum Error {
         /// Why not, and the cure.
         cause: String,
     },
+    /// The site's ceiling cannot be used.
+    #[error(transparent)]
+    Policy(#[from] crate::policies::Error),
     /// A system call of the broker's own failed.
     #[error("{step}: {errno}")]
     System {

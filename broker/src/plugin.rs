@@ -22,10 +22,11 @@ use bulkhead_shared::{
         worker::{Call, Dir, Engine as Knobs, FromWorker, LoadFailure, Plugin as Order, Wasi},
     },
     outcome::{Death, Outcome, Phase, Refusal, Violation},
-    policy::{DirGrant, Engine, Grants, Policy},
+    policy::{DirGrant, Engine, Grants, Policy, lint::MAX_DIRS},
     value::{Value, Values},
 };
 use std::{
+    collections::VecDeque,
     os::fd::AsFd,
     sync::Arc,
     time::{Duration, Instant},
@@ -114,6 +115,8 @@ pub struct Plugin {
     policy: Policy,
     grants: Vec<DirGrant>,
     worker: Option<Worker>,
+    /// When workers were lost, those of the last `supervision.window`.
+    lost: VecDeque<Instant>,
     report: Report,
     next_call: u64,
 }
@@ -146,6 +149,7 @@ impl Plugin {
             policy,
             grants,
             worker: None,
+            lost: VecDeque::new(),
             next_call: 0,
         };
         match plugin.start_worker() {
@@ -237,7 +241,10 @@ impl Plugin {
         self.next_call += 1;
         let id = self.next_call;
         // A worker that died is replaced within the caller's time.
-        let started = if self.worker.is_none() { self.start_worker() } else { Ok(()) };
+        let started = match self.worker.is_none() {
+            true => self.may_start_again().map_err(Fresh::Ended).and_then(|()| self.start_worker()),
+            false => Ok(()),
+        };
         let mut worker = match (started, self.worker.take()) {
             (Ok(()), Some(worker)) => worker,
             (Ok(()), None) => return Finished::of(failed("start a worker", "there is none")),
@@ -260,8 +267,33 @@ impl Plugin {
         } else {
             let death = worker.process.kill();
             invocation.drain(&mut worker.process, death, &outcome);
+            self.lost.push_back(Instant::now());
         }
         invocation.finish(outcome)
+    }
+
+    /// Refuses a plugin that loses one worker after the other (`[supervision]`).
+    fn may_start_again(&mut self) -> Result<(), Outcome> {
+        let supervision = &self.policy.supervision;
+        while self.lost.front().is_some_and(|at| at.elapsed() > supervision.window) {
+            self.lost.pop_front();
+        }
+        let most = usize::try_from(supervision.restarts).unwrap_or(usize::MAX);
+        match self.lost.front() {
+            Some(first) if self.lost.len() > most => {
+                let wait = supervision.window.saturating_sub(first.elapsed());
+                Err(Outcome::Refused(Refusal {
+                    message: format!(
+                        "it has lost {} workers within {:?}, and {most} may be replaced (supervision.restarts); it is \
+                         started again in {} s",
+                        self.lost.len(),
+                        supervision.window,
+                        wait.as_secs() + 1
+                    ),
+                }))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Starts a worker, locks it down, and loads the plugin.
@@ -536,8 +568,8 @@ fn permitted(policy: &Policy, asked: Vec<DirGrant>) -> Result<Vec<DirGrant>, Out
         }
     }
     let grants: Vec<DirGrant> = policy.filesystem.dirs.iter().cloned().chain(asked).collect();
-    if grants.len() > 16 {
-        return refuse(format!("{} directories are granted; 16 are the most", grants.len()));
+    if grants.len() > MAX_DIRS {
+        return refuse(format!("{} directories are granted; {MAX_DIRS} are the most", grants.len()));
     }
     Ok(grants)
 }

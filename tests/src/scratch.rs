@@ -14,7 +14,8 @@ impl Scratch {
     pub fn new() -> Scratch {
         let folder = tempfile::Builder::new().prefix("bulkhead-test-").tempdir().unwrap_or_else(|e| panic!("{e}"));
         let scratch = Scratch(folder);
-        scratch.set_mode("", 0o777);
+        // Open to all, as /tmp is, and sticky: in another one no policy would be read.
+        scratch.set_mode("", 0o1777);
         scratch
     }
 

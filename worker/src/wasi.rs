@@ -10,7 +10,7 @@ use crate::{
     stdio::{Output, Stdin, Stdio},
     wire::{Shared, WireError},
 };
-use bulkhead_shared::message::worker::{self, Limits, Stream};
+use bulkhead_shared::message::worker::{self, Clock, Limits, Random, Stream};
 use std::sync::Arc;
 use wasmtime::{Result, component, error::Context as _};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView as _, filesystem::WasiFilesystemCtx, p1, p1::WasiP1Ctx, p2};
@@ -77,7 +77,11 @@ impl Wasi {
             true => Some(Stdio::new(wire.clone()).context("cannot watch the doorbell")?),
             false => None,
         };
-        Ok(Wasi { stdio, withheld: Withheld { clock: !wasi.clock, random: !wasi.random }, files })
+        Ok(Wasi {
+            stdio,
+            withheld: Withheld { clock: wasi.clock == Clock::None, random: wasi.random == Random::None },
+            files,
+        })
     }
 
     /// What is linked and must not be imported.

@@ -2,10 +2,11 @@
 
 mod ends;
 mod explain;
+mod policy;
 mod run;
 mod style;
 
-use bulkhead::{doctor, policies};
+use bulkhead::doctor;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -30,9 +31,9 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Look at policies.
+    /// Check, explain, compare, weigh, try and learn policies.
     #[command(subcommand)]
-    Policy(PolicyAction),
+    Policy(policy::Action),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -49,39 +50,12 @@ enum Action {
     },
 }
 
-#[derive(Subcommand)]
-enum PolicyAction {
-    /// List the policies that can be named.
-    List {
-        /// Also look for policies in this directory.
-        #[arg(long, value_name = "DIR")]
-        policy_dir: Vec<PathBuf>,
-    },
-    /// Print a policy as it is in effect, after everything it extends.
-    Show {
-        /// A name, or a file.
-        policy: String,
-        /// Also look for policies in this directory.
-        #[arg(long, value_name = "DIR")]
-        policy_dir: Vec<PathBuf>,
-    },
-    /// Check policy files: all errors, each with its line and a suggestion.
-    Check {
-        /// The files.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// Also look for policies that they extend in this directory.
-        #[arg(long, value_name = "DIR")]
-        policy_dir: Vec<PathBuf>,
-    },
-}
-
 fn main() -> ExitCode {
     log_to_stderr();
     match Cli::parse().action {
         Action::Run(run) => run.go(),
         Action::Doctor { programs, json } => examine(programs, json),
-        Action::Policy(action) => policy(action),
+        Action::Policy(action) => action.go(),
         Action::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "bulkhead", &mut script);
@@ -121,34 +95,6 @@ fn examine(programs: Option<PathBuf>, json: bool) -> ExitCode {
     match findings.meets_standard() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
-    }
-}
-
-fn policy(action: PolicyAction) -> ExitCode {
-    match action {
-        PolicyAction::List { policy_dir } => {
-            let text: String = policies::list(&policy_dir)
-                .into_iter()
-                .map(|found| format!("{:<16}{}\n", found.name, found.summary))
-                .collect();
-            print(text.as_bytes())
-        }
-        PolicyAction::Show { policy, policy_dir } => match policies::find(&policy, &policy_dir) {
-            Ok(policy) => print(policy.to_toml().as_bytes()),
-            Err(errors) => ends::policy_error(&errors),
-        },
-        PolicyAction::Check { files, policy_dir } => {
-            let mut code = ExitCode::SUCCESS;
-            for file in files {
-                match policies::find_file(&file, &policy_dir) {
-                    Ok(_) => {
-                        print(format!("{}: ok\n", file.display()).as_bytes());
-                    }
-                    Err(errors) => code = ends::policy_error(&errors),
-                }
-            }
-            code
-        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! `bulkhead run`.
 
-use crate::{ends, explain, style};
+use crate::{ends, explain, policy::SiteArgs, style};
 use bulkhead::{
     Broker, Command, Error, Finished, Input, Outcome, Output, Plugin, PluginOptions, Report, Source,
     describe::{Function, ItemKind, Kind},
     outcome::Class,
-    policies,
     policy::DirGrant,
     text::Escaped,
     value::Value,
@@ -14,7 +13,7 @@ use bulkhead::{
 use clap::Args;
 use std::{
     io::{IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -29,9 +28,8 @@ pub struct Run {
     /// The policy: a name (`bulkhead policy list`) or a file.
     #[arg(long, value_name = "NAME|FILE", default_value = "standard")]
     policy: String,
-    /// Also look for policies in this directory.
-    #[arg(long, value_name = "DIR")]
-    policy_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    site: SiteArgs,
     /// End the call after this time, at most the policy's own: `500ms`, `2s`, `5m`.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
@@ -89,7 +87,7 @@ struct Ended<'a> {
 
 impl Run {
     pub fn go(self) -> ExitCode {
-        let mut policy = match policies::find(&self.policy, &self.policy_dir) {
+        let mut policy = match self.site.site().find(&self.policy) {
             Ok(policy) => policy,
             Err(errors) => return ends::policy_error(&errors),
         };
@@ -131,6 +129,9 @@ impl Run {
         }
         if self.no_cache {
             builder = builder.without_cache();
+        }
+        for file in &self.site.ceiling {
+            builder = builder.ceiling(file);
         }
         builder.build()
     }
@@ -320,8 +321,8 @@ fn grant(text: &str) -> Result<DirGrant, String> {
     if host.is_empty() || guest.is_empty() {
         return Err("is not HOST::GUEST or HOST::GUEST:ro".to_owned());
     }
-    // Absolute without looking at the file system: the launcher walks the path, once.
-    let host = std::path::absolute(Path::new(host)).map_err(|e| e.to_string())?;
+    // The launcher walks the path once and follows no link; whoever types a path means what it leads to now.
+    let host = std::fs::canonicalize(host).or_else(|_| std::path::absolute(host)).map_err(|e| e.to_string())?;
     let host = host.into_os_string().into_string().map_err(|_| "is no UTF-8".to_owned())?;
-    Ok(DirGrant { host, guest: guest.to_owned(), writable })
+    Ok(DirGrant { host, guest: guest.to_owned(), writable, quota: None })
 }

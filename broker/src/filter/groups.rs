@@ -10,7 +10,7 @@ use super::{
     constants,
 };
 use bulkhead_shared::policy::{
-    PolicyErrors, Source, suggest,
+    Diagnostics, Rule, Source, suggest,
     text::{Reader, Value},
 };
 use std::{collections::BTreeMap, ops::Range, sync::OnceLock};
@@ -88,8 +88,8 @@ files!(
 ///
 /// # Errors
 /// What is wrong in the files that were built in; a test sees to it that nothing is.
-pub fn builtin(arch: Arch) -> Result<&'static BTreeMap<String, Group>, &'static PolicyErrors> {
-    type Groups = Result<BTreeMap<String, Group>, PolicyErrors>;
+pub fn builtin(arch: Arch) -> Result<&'static BTreeMap<String, Group>, &'static Diagnostics> {
+    type Groups = Result<BTreeMap<String, Group>, Diagnostics>;
     static X86_64: OnceLock<Groups> = OnceLock::new();
     static AARCH64: OnceLock<Groups> = OnceLock::new();
     let groups = match arch {
@@ -112,7 +112,7 @@ pub fn builtin(arch: Arch) -> Result<&'static BTreeMap<String, Group>, &'static 
 ///
 /// # Errors
 /// Everything that is wrong with the file.
-pub fn read(source: &Source, arch: Arch) -> Result<Group, PolicyErrors> {
+pub fn read(source: &Source, arch: Arch) -> Result<Group, Diagnostics> {
     let mut reader = Reader::new(source);
     let mut group = Group { name: source.name.clone(), about: String::new(), entries: Vec::new() };
     if let Some(root) = reader.parse() {
@@ -132,7 +132,7 @@ pub fn read(source: &Source, arch: Arch) -> Result<Group, PolicyErrors> {
     }
     match reader.is_clean() {
         true => Ok(group),
-        false => Err(PolicyErrors(reader.into_errors())),
+        false => Err(Diagnostics(reader.into_errors())),
     }
 }
 
@@ -163,7 +163,7 @@ fn entry<'s>(reader: &mut Reader<'s>, item: &Value<'s>, arch: Arch) -> Option<Op
     }
     if let Some(without) = archs.iter().find(|a| a.number(&name).is_none()) {
         let help = format!("add `arch = [\"{}\"]`, or leave it out", Arch::ALL.iter().find(|a| *a != without)?);
-        reader.report(span, format!("`{name}` does not exist on {without}"), Some(help));
+        reader.report(Rule::BadValue, span, format!("`{name}` does not exist on {without}"), Some(help));
         return None;
     }
     let rules = match place("args") {
@@ -171,7 +171,7 @@ fn entry<'s>(reader: &mut Reader<'s>, item: &Value<'s>, arch: Arch) -> Option<Op
         None => vec![Vec::new()],
     };
     if *phase == Phase::Missing && rules != [Vec::new()] {
-        reader.report(span, "a call that is not there has no arguments", None);
+        reader.report(Rule::BadValue, span, "a call that is not there has no arguments", None);
     }
     if !archs.contains(&arch) {
         return Some(None);
@@ -184,12 +184,12 @@ fn entry<'s>(reader: &mut Reader<'s>, item: &Value<'s>, arch: Arch) -> Option<Op
 /// A string that must be there and say something.
 fn required<'s>(reader: &mut Reader<'s>, table: &DeTable<'s>, span: Range<usize>, key: &str) -> Option<String> {
     let Some((_, value)) = table.iter().find(|(k, _)| k.get_ref() == key) else {
-        reader.report(span, format!("`{key}` is missing"), None);
+        reader.report(Rule::MissingKey, span, format!("`{key}` is missing"), None);
         return None;
     };
     let text = reader.string(value, "a string")?.trim().to_string();
     if text.is_empty() {
-        reader.report(value.span(), format!("`{key}` is empty"), None);
+        reader.report(Rule::BadValue, value.span(), format!("`{key}` is empty"), None);
     }
     Some(text)
 }
@@ -210,7 +210,7 @@ fn architectures<'s>(reader: &mut Reader<'s>, list: &Value<'s>) -> Option<Vec<Ar
 fn conditions<'s>(reader: &mut Reader<'s>, list: &Value<'s>, arch: Arch) -> Option<Vec<Vec<Condition>>> {
     let items = reader.list(list, "a list of conditions")?;
     if items.is_empty() {
-        reader.report(list.span(), "no condition", Some("leave `args` out to allow every call".into()));
+        reader.report(Rule::BadValue, list.span(), "no condition", Some("leave `args` out to allow every call".into()));
     }
     let mut rules = vec![Vec::new()];
     for item in items {
@@ -232,7 +232,9 @@ fn condition<'s>(reader: &mut Reader<'s>, item: &Value<'s>, arch: Arch) -> Optio
         reader.unknown(key.span(), "key", key.get_ref(), "", KEYS);
     }
     let field = |key: &str| table.iter().find(|(k, _)| k.get_ref() == key).map(|(_, v)| v);
-    let missing = |reader: &mut Reader<'s>, key: &str| reader.report(item.span(), format!("`{key}` is missing"), None);
+    let missing = |reader: &mut Reader<'s>, key: &str| {
+        reader.report(Rule::MissingKey, item.span(), format!("`{key}` is missing"), None)
+    };
     let [Some(argument), Some(width), Some(operator)] = ["arg", "width", "op"].map(field) else {
         missing(reader, "arg`, `width` or `op");
         return None;
@@ -240,7 +242,7 @@ fn condition<'s>(reader: &mut Reader<'s>, item: &Value<'s>, arch: Arch) -> Optio
     let argument = match reader.number(argument, "the index of an argument")? {
         index @ 0..=5 => index as u8,
         _ => {
-            reader.report(argument.span(), "a system call has arguments 0 to 5", None);
+            reader.report(Rule::OutOfRange, argument.span(), "a system call has arguments 0 to 5", None);
             return None;
         }
     };
@@ -249,7 +251,7 @@ fn condition<'s>(reader: &mut Reader<'s>, item: &Value<'s>, arch: Arch) -> Optio
         64 => Width::Full64,
         _ => {
             let help = "32 where the kernel takes an int or a descriptor, 64 for long, sizes and addresses";
-            reader.report(width.span(), "a width is 32 or 64", Some(help.into()));
+            reader.report(Rule::BadValue, width.span(), "a width is 32 or 64", Some(help.into()));
             return None;
         }
     };
@@ -262,7 +264,7 @@ fn condition<'s>(reader: &mut Reader<'s>, item: &Value<'s>, arch: Arch) -> Optio
         .iter()
         .find(|(k, _)| !["arg", "width", "op"].contains(&k.get_ref().as_ref()) && !used.contains(&k.get_ref().as_ref()))
     {
-        reader.report(key.span(), format!("this operator does not use `{}`", key.get_ref()), None);
+        reader.report(Rule::UnknownKey, key.span(), format!("this operator does not use `{}`", key.get_ref()), None);
     }
     let one = |reader: &mut Reader<'s>, key: &str| match field(key) {
         Some(value) => expression(reader, value, arch, false),
@@ -302,7 +304,7 @@ fn condition<'s>(reader: &mut Reader<'s>, item: &Value<'s>, arch: Arch) -> Optio
     };
     let conditions: Vec<Condition> = tests.into_iter().map(|test| Condition { argument, width, test }).collect();
     if let Some(why) = conditions.iter().find_map(Condition::pointless) {
-        reader.report(item.span(), format!("a condition that says nothing: {why}"), None);
+        reader.report(Rule::NeverMatches, item.span(), format!("a condition that says nothing: {why}"), None);
     }
     Some(conditions)
 }
@@ -325,7 +327,7 @@ fn expression<'s>(reader: &mut Reader<'s>, value: &Value<'s>, arch: Arch, option
             Some(bits) => sum |= bits,
             None => {
                 let help = suggest::help(term, "constant", constants::names(arch));
-                reader.report(value.span(), format!("unknown constant `{term}`"), help);
+                reader.report(Rule::UnknownName, value.span(), format!("unknown constant `{term}`"), help);
                 return None;
             }
         }
@@ -344,9 +346,9 @@ fn shadowed(reader: &mut Reader<'_>, entries: &[Entry]) {
         if let Some(other) = others().find(covers) {
             let message =
                 format!("`{}` in line {} allows every call, so this one says nothing", entry.name, other.line);
-            reader.report(span, message, Some("remove one of the two".into()));
+            reader.report(Rule::NeverMatches, span, message, Some("remove one of the two".into()));
         } else if others().any(|other| other.phase == Phase::Missing) {
-            reader.report(span, format!("`{}` is both allowed and missing", entry.name), None);
+            reader.report(Rule::BadValue, span, format!("`{}` is both allowed and missing", entry.name), None);
         }
     }
 }

@@ -29,8 +29,8 @@ pub use decode::{decode, name};
 
 use bulkhead_shared::{
     filter::Program,
-    message::worker::Interrupt,
-    policy::{DirGrant, Engine, Grants, Policy, PolicyErrors},
+    message::worker::{Clock, Interrupt, Random},
+    policy::{Diagnostics, DirGrant, Engine, Grants, Policy},
 };
 use groups::{Entry, Phase};
 use rules::Rules;
@@ -47,7 +47,7 @@ pub struct Features {
     pub wasi: bool,
     /// Standard streams. They go through the rings: no call follows from them.
     pub stdio: bool,
-    /// Clocks and sleeping. A clock is mostly read without a system call, so it is the runtime that withholds it.
+    /// Real clocks and sleeping; deterministic ones are numbers in the runtime. A clock is mostly read without a system call, so it is the runtime that withholds it.
     pub clock: bool,
     /// Randomness. Every process needs getrandom for itself, so it is the runtime that withholds it.
     pub random: bool,
@@ -71,8 +71,8 @@ impl Features {
         Features {
             wasi,
             stdio: wasi && policy.host.stdio,
-            clock: wasi && policy.host.clock,
-            random: wasi && policy.host.random,
+            clock: wasi && policy.host.clock == Clock::Real,
+            random: wasi && policy.host.random == Random::Real,
             files_read: wasi && (tmp || !dirs.is_empty()),
             files_write: wasi && (tmp || dirs.iter().any(|d| d.writable)),
             component,
@@ -84,7 +84,7 @@ impl Features {
     /// The most that this policy can come to, whatever is granted under it.
     pub fn most(policy: &Policy) -> Features {
         let writable = policy.filesystem.grants == Grants::ReadWrite;
-        let any = DirGrant { host: "/".into(), guest: "/".into(), writable };
+        let any = DirGrant { host: "/".into(), guest: "/".into(), writable, quota: None };
         let mut dirs = policy.filesystem.dirs.clone();
         if policy.filesystem.grants != Grants::None {
             dirs.push(any);
@@ -140,7 +140,7 @@ pub struct Programs {
 pub enum Error {
     /// The built-in groups are wrong. This is a bug.
     #[error("the built-in groups of system calls are wrong:\n{0}")]
-    Groups(PolicyErrors),
+    Groups(Diagnostics),
     /// A group that is not built in. This is a bug.
     #[error("there is no group of system calls named `{0}`")]
     NoGroup(&'static str),

@@ -81,13 +81,39 @@ pub struct Wasi {
     pub stdio: bool,
     /// Clocks and sleeping (`host.clock`). Without: a plugin that imports clocks, or preview 1's `poll_oneoff`, is not loaded.
     /// Preview 2's `wasi:io/poll` stays: it waits for streams, too, and for a clock only by way of one.
-    pub clock: bool,
+    pub clock: Clock,
     /// Randomness (`host.random`). Without: a plugin that imports it is not loaded.
-    pub random: bool,
+    pub random: Random,
     /// Directories, as the guest names them, in the order of [`super::setup::Root::mounts`].
     pub dirs: Vec<Dir>,
     /// Guest path of the writable tmpfs, when there is one.
     pub tmp: Option<String>,
+}
+
+/// Clocks and sleeping (`host.clock`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clock {
+    /// Not there: a plugin that imports a clock is refused.
+    #[default]
+    None,
+    /// The same times in every run, whatever the machine does. Sleeping moves them on and takes no time.
+    Deterministic,
+    /// The machine's.
+    Real,
+}
+
+/// Randomness (`host.random`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Random {
+    /// Not there: a plugin that imports randomness is refused.
+    #[default]
+    None,
+    /// The same bytes in every run. No secret may be made of them.
+    Deterministic,
+    /// The kernel's (getrandom(2)).
+    Real,
 }
 
 /// A preopened directory.

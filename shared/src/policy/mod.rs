@@ -1,13 +1,17 @@
 //! Policy: what a plugin may use and which layers must hold. This module is the effective policy as plain data, after
 //! `extends` has been followed and units have been read; the text is read by the modules beside it.
 //!
-//! * [`resolve()`] turns text into an effective policy, or into everything that is wrong with it ([`PolicyErrors`]);
+//! * [`resolve()`] turns text into an effective policy, or into everything that is wrong with it ([`Diagnostics`]);
 //! * [`Policy`]'s `Display` is the way back: a policy file that sets every key;
-//! * [`schema`] is the language: every key, its kind and its bounds.
+//! * [`schema`] is the language: every key, its kind, its bounds and which of its values is the looser one;
+//! * [`order`] compares policies: a child with its ancestors, any policy with the site's ceiling;
+//! * [`lint`] finds what is no error and most likely not meant.
 //!
 //! There are no defaults in code. A key that neither a file nor one it extends sets is an error.
 
-pub mod error;
+pub mod diagnostic;
+pub mod lint;
+pub mod order;
 mod print;
 mod read;
 pub mod resolve;
@@ -18,12 +22,15 @@ mod tests;
 pub mod text;
 pub mod unit;
 
-pub use error::{PolicyError, PolicyErrors};
-pub use resolve::{Context, Missing, Origin, Resolved, resolve};
+pub use diagnostic::{Diagnostic, Diagnostics, Rule, Severity};
+pub use resolve::{Context, Missing, Origin, Resolved, Setting, resolve};
 pub use text::Source;
 
-use crate::layer::{Layer, Requirement};
 pub use crate::message::worker::Interrupt;
+use crate::{
+    layer::{Layer, Requirement},
+    message::worker::{Clock, Random},
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -32,6 +39,8 @@ use std::{collections::BTreeMap, time::Duration};
 pub struct Policy {
     /// Its name: the file's, without ending.
     pub name: String,
+    /// Keys in which a policy that extends this one may be looser: "wasm.memory", "wasm.*", "*".
+    pub overridable: Vec<String>,
     /// Limits inside the runtime.
     pub wasm: Wasm,
     /// Limits of one call.
@@ -42,14 +51,40 @@ pub struct Policy {
     pub process: Process,
     /// What may be granted of the file system.
     pub filesystem: Filesystem,
-    /// What WASI offers.
+    /// What may be reached of the network, by way of the broker. The worker itself has none.
+    pub network: Network,
+    /// What WASI and the broker offer.
     pub host: Host,
     /// System calls beyond, or below, what the granted features need.
     pub syscalls: Syscalls,
+    /// What is done about workers that die.
+    pub supervision: Supervision,
     /// Limits of the compiler.
     pub compiler: Compiler,
     /// Which layers must hold. Every layer has an entry.
     pub require: BTreeMap<Layer, Requirement>,
+}
+
+/// The path of every key and layer: "wasm.memory", "require.landlock.fs".
+pub fn paths() -> impl Iterator<Item = String> {
+    schema::KEYS.iter().map(schema::Key::path).chain(Layer::ALL.iter().map(|layer| format!("require.{layer}")))
+}
+
+impl Policy {
+    /// The value of a key or layer as policy text; `None` where there is no such key.
+    pub fn text(&self, path: &str) -> Option<String> {
+        if path == "overridable" {
+            return Some(format!(
+                "[{}]",
+                self.overridable.iter().map(|p| format!("{p:?}")).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        if let Some(key) = schema::Key::find(path) {
+            return Some(key.text(self));
+        }
+        let layer = Layer::from_name(path.strip_prefix("require.")?)?;
+        Some(format!("\"{}\"", self.require.get(&layer)?))
+    }
 }
 
 /// `[wasm]`
@@ -169,6 +204,15 @@ pub struct DirGrant {
     pub guest: String,
     /// Whether the plugin may write.
     pub writable: bool,
+    /// Bytes that a project quota of the file system bounds the directory to; `None` is no bound but the disk's own.
+    pub quota: Option<u64>,
+}
+
+/// `[network]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Origins that may be asked over HTTP. Reserved: nothing is granted by it.
+    pub http: Vec<String>,
 }
 
 /// `[host]`
@@ -179,9 +223,17 @@ pub struct Host {
     /// Environment variables: whether callers may pass them.
     pub env: bool,
     /// Clocks and sleeping.
-    pub clock: bool,
+    pub clock: Clock,
     /// Randomness.
-    pub random: bool,
+    pub random: Random,
+    /// Buckets of the key-value store. Reserved: nothing is granted by it.
+    pub keyvalue: Vec<String>,
+    /// Subjects of messages. Reserved: nothing is granted by it.
+    pub messaging: Vec<String>,
+    /// Other plugins. Reserved: nothing is granted by it.
+    pub plugins: Vec<String>,
+    /// Functions of the embedding program. Reserved: nothing is granted by it.
+    pub functions: Vec<String>,
 }
 
 /// `[syscalls]`
@@ -200,6 +252,15 @@ pub struct AddedSyscall {
     pub name: String,
     /// Why.
     pub comment: String,
+}
+
+/// `[supervision]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supervision {
+    /// Workers that may be lost within the window and replaced.
+    pub restarts: u32,
+    /// The window.
+    pub window: Duration,
 }
 
 /// `[compiler]`

@@ -1,11 +1,12 @@
 //! An effective policy as a policy file that sets every key.
 
 use super::{
-    Compiler, Engine, Filesystem, Grants, Host, Invocation, Policy, Process, Share, Syscalls, Wasm, Worker,
+    Compiler, Engine, Filesystem, Grants, Host, Invocation, Network, Policy, Process, Share, Supervision, Syscalls,
+    Wasm, Worker,
     schema::{KEYS, Kind, VERSION, Value},
     unit,
 };
-use crate::message::worker::Interrupt;
+use crate::message::worker::{Clock, Interrupt, Random};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 impl Policy {
@@ -13,6 +14,7 @@ impl Policy {
     pub(super) fn unset() -> Policy {
         Policy {
             name: String::new(),
+            overridable: Vec::new(),
             wasm: Wasm {
                 engine: Engine::Interpreted,
                 memory: 0,
@@ -41,8 +43,19 @@ impl Policy {
                 idle_cpu: Duration::ZERO,
             },
             filesystem: Filesystem { grants: Grants::None, dirs: Vec::new(), tmp: None },
-            host: Host { stdio: false, env: false, clock: false, random: false },
+            network: Network::default(),
+            host: Host {
+                stdio: false,
+                env: false,
+                clock: Clock::None,
+                random: Random::None,
+                keyvalue: Vec::new(),
+                messaging: Vec::new(),
+                plugins: Vec::new(),
+                functions: Vec::new(),
+            },
             syscalls: Syscalls::default(),
+            supervision: Supervision { restarts: 0, window: Duration::ZERO },
             compiler: Compiler { timeout: Duration::ZERO, memory: 0, max_input: 0, max_code: 0 },
             require: BTreeMap::new(),
         }
@@ -60,6 +73,7 @@ impl Policy {
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "version = {VERSION}")?;
+        writeln!(f, "overridable = {}", list(self.overridable.iter().map(|path| string(path))))?;
         let mut section = "";
         for key in KEYS {
             if key.section != section {
@@ -76,10 +90,12 @@ impl fmt::Display for Policy {
     }
 }
 
-fn value(value: Value, kind: Kind) -> String {
+/// A value as policy text.
+pub(super) fn value(value: Value, kind: Kind) -> String {
     match value {
         Value::Number(n) if matches!(kind, Kind::Count { .. }) => n.to_string(),
         Value::Number(n) => format!("\"{}\"", unit::size_text(n)),
+        Value::Nothing if matches!(kind, Kind::SizeOrUnlimited { .. }) => "\"unlimited\"".into(),
         Value::Nothing => "\"none\"".into(),
         Value::Time(time) => format!("\"{}\"", unit::time_text(time)),
         Value::Flag(flag) => flag.to_string(),
@@ -89,7 +105,8 @@ fn value(value: Value, kind: Kind) -> String {
             list(added.iter().map(|a| format!("{{ name = {}, comment = {} }}", string(&a.name), string(&a.comment))))
         }
         Value::Dirs(dirs) => list(dirs.iter().map(|d| {
-            format!("{{ host = {}, guest = {}, writable = {} }}", string(&d.host), string(&d.guest), d.writable)
+            let quota = d.quota.map_or(String::new(), |bytes| format!(", quota = \"{}\"", unit::size_text(bytes)));
+            format!("{{ host = {}, guest = {}, writable = {}{quota} }}", string(&d.host), string(&d.guest), d.writable)
         })),
     }
 }

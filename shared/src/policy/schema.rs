@@ -2,7 +2,10 @@
 //! reference all follow this one table.
 
 use super::{AddedSyscall, DirGrant, Engine, Grants, Policy, Share};
-use crate::{codec, message::worker::Interrupt};
+use crate::{
+    codec,
+    message::worker::{Clock, Interrupt, Random},
+};
 use std::time::Duration;
 
 /// The version that a file must state.
@@ -18,8 +21,12 @@ pub struct Key {
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
+    /// Which of two values is the looser one.
+    pub order: Order,
     /// What it means, in one sentence.
     pub meaning: &'static str,
+    /// What happens to a plugin that goes beyond it, in one sentence.
+    pub beyond: &'static str,
     pub(super) get: fn(&Policy) -> Value,
     pub(super) set: fn(&mut Policy, Value) -> Option<()>,
 }
@@ -29,6 +36,32 @@ impl Key {
     pub fn path(&self) -> String {
         format!("{}.{}", self.section, self.name)
     }
+
+    /// The key of this path.
+    pub fn find(path: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|key| key.path() == path)
+    }
+
+    /// Its value in this policy, as policy text.
+    pub fn text(&self, policy: &Policy) -> String {
+        super::print::value((self.get)(policy), self.kind)
+    }
+
+    /// Whether two policies say the same by it.
+    pub fn same(&self, a: &Policy, b: &Policy) -> bool {
+        (self.get)(a) == (self.get)(b)
+    }
+}
+
+/// Which of two values of a key permits more: is the *looser* one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The larger number, `true`, the later word, or the list that grants more.
+    Larger,
+    /// The smaller number, or the list that takes less away.
+    Smaller,
+    /// Neither: the key chooses how, not how much.
+    Neither,
 }
 
 /// What a key takes.
@@ -42,8 +75,15 @@ pub enum Kind {
         /// Largest.
         max: u64,
     },
-    /// A size, or "none".
+    /// A size, or "none": there is nothing of it. "none" is the tightest.
     SizeOrNone {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// A size, or "unlimited", which is the loosest.
+    SizeOrUnlimited {
         /// Smallest.
         min: u64,
         /// Largest.
@@ -65,14 +105,16 @@ pub enum Kind {
     },
     /// `true` or `false`.
     Flag,
-    /// One of these words.
+    /// One of these words, the tightest first.
     Word(&'static [&'static str]),
     /// A list of names of system calls.
     Syscalls,
     /// A list of `{ name, comment }`.
     AddedSyscalls,
-    /// A list of `{ host, guest, writable }`.
+    /// A list of `{ host, guest, writable }`, a writable one with its `quota` where it has one.
     Dirs,
+    /// A list of names, each of which may end in `*`. Reserved: it is read and checked, and nothing is granted by it.
+    Reserved,
 }
 
 /// A value of a key, units read.
@@ -162,20 +204,24 @@ macro_rules! words {
 }
 
 words! {
-    Engine: ENGINES { "native" = Native, "interpreted" = Interpreted };
+    Engine: ENGINES { "interpreted" = Interpreted, "native" = Native };
     Interrupt: INTERRUPTS { "kill" = Kill, "epoch" = Epoch, "fuel" = Fuel };
     Grants: GRANTS { "none" = None, "read-only" = ReadOnly, "read-write" = ReadWrite };
-    Share: SHARES { "plugin" = Plugin, "caller" = Caller, "never" = Never };
+    Share: SHARES { "never" = Never, "caller" = Caller, "plugin" = Plugin };
+    Clock: CLOCKS { "none" = None, "deterministic" = Deterministic, "real" = Real };
+    Random: RANDOMS { "none" = None, "deterministic" = Deterministic, "real" = Real };
 }
 
 macro_rules! keys {
-    ($($section:ident . $name:ident: $kind:expr, $meaning:literal;)*) => {
+    ($($section:ident . $name:ident: $kind:expr, $order:ident, $meaning:literal, $beyond:literal;)*) => {
         /// Every key, in the order in which a policy is printed.
         pub const KEYS: &[Key] = &[$(Key {
             section: stringify!($section),
             name: stringify!($name),
             kind: $kind,
+            order: Order::$order,
             meaning: $meaning,
+            beyond: $beyond,
             get: |policy| policy.$section.$name.to_value(),
             set: |policy, value| {
                 policy.$section.$name = Field::from_value(value)?;
@@ -206,47 +252,138 @@ const fn time(min: Duration, max: Duration) -> Kind {
 }
 
 keys! {
-    wasm.engine: Kind::Word(ENGINES), "native: machine code. interpreted: no executable memory, some ten times slower";
-    wasm.memory: size(64 * KIB, TIB), "all linear memories of the plugin together";
-    wasm.table_elements: count(0, 1_000_000_000), "elements of all tables together";
-    wasm.instances: count(1, 1_000_000), "instances of core modules";
-    wasm.stack: size(64 * KIB, 64 * MIB), "stack of the guest";
-    wasm.resources: count(1, 10_000_000), "open files, streams and other host resources of the guest at one time";
-    wasm.hostcall_bytes: size(KIB, 1024 * MIB), "memory for arguments and results of one call";
+    wasm.engine: Kind::Word(ENGINES), Larger,
+        "native: machine code. interpreted: no executable memory, some ten times slower",
+        "a violation: memory cannot become executable";
+    wasm.memory: size(64 * KIB, TIB), Larger,
+        "all linear memories of the plugin together",
+        "memory.grow gives -1, as the plugin's own limit would; memory that it starts with: out of memory";
+    wasm.table_elements: count(0, 1_000_000_000), Larger,
+        "elements of all tables together",
+        "table.grow gives -1; tables that it starts with: out of memory";
+    wasm.instances: count(1, 1_000_000), Larger,
+        "instances of core modules",
+        "out of memory";
+    wasm.stack: size(64 * KIB, 64 * MIB), Larger,
+        "stack of the guest",
+        "a trap: call stack exhausted";
+    wasm.resources: count(1, 10_000_000), Larger,
+        "open files, streams and other host resources of the guest at one time",
+        "the host call fails";
+    wasm.hostcall_bytes: size(KIB, 1024 * MIB), Larger,
+        "memory for arguments and results of one call",
+        "the host call fails, or the call traps";
 
-    invocation.timeout: time(MS, Duration::from_secs(30 * DAY.as_secs())), "time for one call, or one run of a command";
-    invocation.interrupt: Kind::Word(INTERRUPTS), "how a guest that runs too long is ended";
-    invocation.grace: time(Duration::ZERO, DAY), "with epoch: time between the interrupt and SIGKILL";
-    invocation.fuel: count(1, MAX_COUNT), "with fuel: units for one invocation";
-    invocation.load_timeout: time(MS, DAY), "time for loading and linking";
-    invocation.max_message: size(64 * KIB, codec::MAX_MESSAGE as u64), "largest message either way";
+    invocation.timeout: time(MS, Duration::from_secs(30 * DAY.as_secs())), Larger,
+        "time for one call, or one run of a command",
+        "out of time: the guest is interrupted, or its process killed";
+    invocation.interrupt: Kind::Word(INTERRUPTS), Neither,
+        "how a guest that runs too long is ended",
+        "nothing: it is how, not how much";
+    invocation.grace: time(Duration::ZERO, DAY), Larger,
+        "with epoch: time between the interrupt and SIGKILL",
+        "the process is killed";
+    invocation.fuel: count(1, MAX_COUNT), Larger,
+        "with fuel: units for one invocation",
+        "out of fuel";
+    invocation.load_timeout: time(MS, DAY), Larger,
+        "time for loading and linking",
+        "out of time: the process is killed";
+    invocation.max_message: size(64 * KIB, codec::MAX_MESSAGE as u64), Larger,
+        "largest message either way",
+        "from the caller: refused; from the worker: a violation";
 
-    worker.share: Kind::Word(SHARES), "who may share a worker";
+    worker.share: Kind::Word(SHARES), Larger,
+        "who may share a worker",
+        "nothing: nobody shares today";
 
-    process.memory: size(16 * MIB, 64 * TIB), "memory of the process, and of the kernel on its behalf";
-    process.cpu_millis: count(10, 1_000_000), "CPU in thousandths of one core";
-    process.pids: count(1, 1_000_000), "processes and threads";
-    process.io_bytes_per_second: Kind::SizeOrNone { min: 4 * KIB, max: TIB }, "to and from each block device in a second";
-    process.file_size: size(0, 64 * TIB), "largest file that may be written";
-    process.open_files: count(16, 1_048_576), "open descriptors";
-    process.idle_cpu: time(Duration::ZERO, DAY), "CPU time that may be used while no invocation runs";
+    process.memory: size(16 * MIB, 64 * TIB), Larger,
+        "memory of the process, and of the kernel on its behalf",
+        "out of memory: the kernel kills the process";
+    process.cpu_millis: count(10, 1_000_000), Larger,
+        "CPU in thousandths of one core",
+        "the process waits for its next period";
+    process.pids: count(1, 1_000_000), Larger,
+        "processes and threads",
+        "none is made (EAGAIN); the filter is there before that, and a violation";
+    process.io_bytes_per_second: Kind::SizeOrUnlimited { min: 4 * KIB, max: TIB }, Larger,
+        "to and from each block device in a second",
+        "the process waits";
+    process.file_size: size(0, 64 * TIB), Larger,
+        "largest file that may be written",
+        "writing fails";
+    process.open_files: count(16, 1_048_576), Larger,
+        "open descriptors",
+        "opening fails";
+    process.idle_cpu: time(Duration::ZERO, DAY), Larger,
+        "CPU time that may be used while no invocation runs",
+        "a violation";
 
-    filesystem.grants: Kind::Word(GRANTS), "what callers may grant with --dir";
-    filesystem.dirs: Kind::Dirs, "directories that the policy itself grants";
-    filesystem.tmp: Kind::SizeOrNone { min: 4 * KIB, max: TIB }, "size of a private writable /tmp";
+    filesystem.grants: Kind::Word(GRANTS), Larger,
+        "what callers may grant with --dir",
+        "the grant is refused before anything runs";
+    filesystem.dirs: Kind::Dirs, Larger,
+        "directories that the policy itself grants",
+        "the guest's request fails; a taken-over worker meets the mount namespace and Landlock";
+    filesystem.tmp: Kind::SizeOrNone { min: 4 * KIB, max: TIB }, Larger,
+        "size of a private writable /tmp",
+        "writing fails: no space is left";
 
-    host.stdio: Kind::Flag, "standard input, output and error";
-    host.env: Kind::Flag, "whether callers may pass environment variables";
-    host.clock: Kind::Flag, "clocks and sleeping";
-    host.random: Kind::Flag, "randomness";
+    network.http: Kind::Reserved, Larger,
+        "origins that may be asked over HTTP by way of the broker",
+        "nothing is granted today";
 
-    syscalls.deny: Kind::Syscalls, "system calls taken away from what the granted features need";
-    syscalls.danger_allow: Kind::AddedSyscalls, "system calls added, each with the reason";
+    host.stdio: Kind::Flag, Larger,
+        "standard input, output and error",
+        "input is at its end, output goes nowhere";
+    host.env: Kind::Flag, Larger,
+        "whether callers may pass environment variables",
+        "the variable is refused before anything runs";
+    host.clock: Kind::Word(CLOCKS), Larger,
+        "clocks and sleeping: none, deterministic (the same times in every run) or real",
+        "a plugin that imports a clock is refused";
+    host.random: Kind::Word(RANDOMS), Larger,
+        "randomness: none, deterministic (the same bytes in every run) or real",
+        "a plugin that imports randomness is refused";
+    host.keyvalue: Kind::Reserved, Larger,
+        "buckets of the key-value store",
+        "nothing is granted today";
+    host.messaging: Kind::Reserved, Larger,
+        "subjects that may be published to or received from",
+        "nothing is granted today";
+    host.plugins: Kind::Reserved, Larger,
+        "other plugins that may be called",
+        "nothing is granted today";
+    host.functions: Kind::Reserved, Larger,
+        "functions of the embedding program that may be called",
+        "nothing is granted today";
 
-    compiler.timeout: time(MS, DAY), "time for one compile";
-    compiler.memory: size(64 * MIB, 64 * TIB), "memory of the compiler process";
-    compiler.max_input: size(KIB, 4096 * MIB), "largest .wasm file";
-    compiler.max_code: size(4 * KIB, 64 * 1024 * MIB), "largest native code";
+    syscalls.deny: Kind::Syscalls, Smaller,
+        "system calls taken away from what the granted features need",
+        "a violation";
+    syscalls.danger_allow: Kind::AddedSyscalls, Larger,
+        "system calls added, each with the reason",
+        "a violation";
+
+    supervision.restarts: count(0, 1_000_000), Larger,
+        "workers that may be lost within the window and replaced",
+        "the plugin is not started again until the window has passed";
+    supervision.window: time(MS, Duration::from_secs(30 * DAY.as_secs())), Smaller,
+        "time over which lost workers are counted",
+        "nothing: it is what supervision.restarts is counted over";
+
+    compiler.timeout: time(MS, DAY), Larger,
+        "time for one compile",
+        "out of time: the compiler is killed";
+    compiler.memory: size(64 * MIB, 64 * TIB), Larger,
+        "memory of the compiler process",
+        "out of memory: the compiler is killed";
+    compiler.max_input: size(KIB, 4096 * MIB), Larger,
+        "largest .wasm file",
+        "refused";
+    compiler.max_code: size(4 * KIB, 64 * 1024 * MIB), Larger,
+        "largest native code",
+        "refused";
 }
 
 /// The sections, in order.

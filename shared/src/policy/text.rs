@@ -3,7 +3,7 @@
 //! Used for policies and, by the broker, for the groups of system calls beside them.
 
 use super::{
-    error::{PolicyError, PolicyErrors},
+    diagnostic::{Diagnostic, Diagnostics, Rule},
     suggest,
 };
 use std::{borrow::Cow, ops::Range};
@@ -40,7 +40,7 @@ pub type Value<'s> = Spanned<DeValue<'s>>;
 #[derive(Debug)]
 pub struct Reader<'s> {
     source: &'s Source,
-    errors: Vec<PolicyError>,
+    errors: Vec<Diagnostic>,
 }
 
 impl<'s> Reader<'s> {
@@ -54,39 +54,51 @@ impl<'s> Reader<'s> {
         let source: &'s Source = self.source;
         let text = source.text.as_str();
         if text.len() > MAX_FILE {
-            self.report(0..0, format!("the file has {} bytes; at most {MAX_FILE} are read", text.len()), None);
+            self.report(
+                Rule::Syntax,
+                0..0,
+                format!("the file has {} bytes; at most {MAX_FILE} are read", text.len()),
+                None,
+            );
             return None;
         }
         if let Some(place) = too_deep(text) {
             let help = Some("in a string, a dot can be written as \\u002E".to_string());
-            self.report(place, format!("more than {MAX_DOTS} dots in one line"), help);
+            self.report(Rule::Syntax, place, format!("more than {MAX_DOTS} dots in one line"), help);
             return None;
         }
         let (table, errors) = DeTable::parse_recoverable(text);
-        for error in errors.iter().take(PolicyErrors::MAX) {
-            self.report(error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()), None);
+        for error in errors.iter().take(Diagnostics::MAX) {
+            self.report(Rule::Syntax, error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()), None);
         }
         errors.is_empty().then(|| table.into_inner())
     }
 
     /// Reports a finding at these bytes of the file.
-    pub fn report(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
-        if self.errors.len() >= PolicyErrors::MAX {
-            return;
+    pub fn report(&mut self, rule: Rule, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
+        if self.errors.len() < Diagnostics::MAX {
+            let diagnostic = self.diagnostic(rule, span, message.into(), help);
+            self.errors.push(diagnostic);
         }
+    }
+
+    /// A finding at these bytes of the file, for the caller to keep.
+    pub fn diagnostic(&self, rule: Rule, span: Range<usize>, message: String, help: Option<String>) -> Diagnostic {
         let (line, column) = self.position(span.start);
         let text = self.source.text.lines().nth(line - 1).unwrap_or("");
         let width = self.source.text.get(span).map_or(1, |s| s.lines().next().unwrap_or("").chars().count());
         let (source_line, mark) = shown(text, column, width);
-        self.errors.push(PolicyError {
+        Diagnostic {
+            rule,
+            severity: rule.severity(),
             file: self.source.file.clone(),
             line,
             column,
             source_line,
             mark,
-            message: cut(message.into()),
+            message: cut(message),
             help: help.map(cut),
-        });
+        }
     }
 
     /// Line and column, from 1, of this byte.
@@ -116,7 +128,7 @@ impl<'s> Reader<'s> {
     }
 
     /// What was found.
-    pub fn into_errors(self) -> Vec<PolicyError> {
+    pub fn into_errors(self) -> Vec<Diagnostic> {
         self.errors
     }
 
@@ -129,12 +141,22 @@ impl<'s> Reader<'s> {
         place: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) {
-        self.report(span, format!("unknown {what} `{name}`{place}"), suggest::help(name, what, known));
+        self.report(
+            Rule::UnknownName,
+            span,
+            format!("unknown {what} `{name}`{place}"),
+            suggest::help(name, what, known),
+        );
     }
 
     /// Reports a value of another type than the one that is meant.
     pub fn expected(&mut self, value: &Value<'_>, wanted: &str, help: Option<String>) {
-        self.report(value.span(), format!("expected {wanted}, found {}", value.get_ref().type_str()), help);
+        self.report(
+            Rule::WrongType,
+            value.span(),
+            format!("expected {wanted}, found {}", value.get_ref().type_str()),
+            help,
+        );
     }
 
     /// A string, or a finding.
@@ -167,7 +189,12 @@ impl<'s> Reader<'s> {
         };
         let parsed = u64::from_str_radix(integer.as_str(), integer.radix());
         if parsed.is_err() {
-            self.report(value.span(), format!("{} is out of range for {wanted}", integer.as_str()), None);
+            self.report(
+                Rule::OutOfRange,
+                value.span(),
+                format!("{} is out of range for {wanted}", integer.as_str()),
+                None,
+            );
         }
         parsed.ok()
     }

@@ -10,7 +10,7 @@ use bulkhead_lockdown::{
 use bulkhead_shared::message::launcher::{Grant, Protected};
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, open, openat},
+    fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2},
     sys::{
         stat::{FileStat, Mode, fstat},
         statfs::fstatfs,
@@ -41,8 +41,15 @@ pub fn detach(grant: &Grant, protected: &[Protected]) -> Result<OwnedFd, Fault> 
     let step = format!("grant {:?}", grant.host);
     let fault = |cause: String| Fault::new(step.clone(), cause);
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    // The one walk of the path; everything after looks at the descriptor.
-    let directory = open(grant.host.as_str(), flags, Mode::empty()).map_err(|e| fault(e.desc().to_owned()))?;
+    // The one walk of the path; everything after looks at the descriptor. No link is followed: what a plugin could write
+    // once must not decide what is granted next.
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let directory = openat2(AT_FDCWD, grant.host.as_str(), how).map_err(|e| match e {
+        Errno::ELOOP => {
+            fault("there is a symbolic link on the way".to_owned()).with_cure("name the path that it leads to")
+        }
+        e => fault(e.desc().to_owned()),
+    })?;
     refuse_kernel_file_systems(directory.as_fd()).map_err(&fault)?;
     for ours in protected {
         if !ours.readable || grant.writable {

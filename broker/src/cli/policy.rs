@@ -1,0 +1,60 @@
+//! `bulkhead policy`: one file for each of its commands.
+
+mod check;
+
+use crate::{ends, print};
+use bulkhead::policies::Site;
+use clap::{Args, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Where policies come from.
+#[derive(Args, Clone, Debug)]
+pub struct SiteArgs {
+    /// Also look for policies in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub policy_dir: Vec<PathBuf>,
+    /// A policy that none may exceed, beside /etc/bulkhead/ceiling.toml.
+    #[arg(long, value_name = "FILE")]
+    pub ceiling: Vec<PathBuf>,
+}
+
+impl SiteArgs {
+    pub fn site(&self) -> Site {
+        self.ceiling.iter().fold(Site::new().with_dirs(&self.policy_dir), |site, file| site.with_ceiling(file))
+    }
+}
+
+#[derive(Subcommand)]
+pub enum Action {
+    /// List the policies that can be named.
+    List {
+        #[command(flatten)]
+        site: SiteArgs,
+    },
+    /// Print a policy as it is in effect, after everything it extends.
+    Show {
+        /// A name, or a file.
+        policy: String,
+        #[command(flatten)]
+        site: SiteArgs,
+    },
+    /// Check policy files: all errors and doubts, each with its line and a suggestion.
+    Check(check::Check),
+}
+
+impl Action {
+    pub fn go(self) -> ExitCode {
+        match self {
+            Action::List { site } => {
+                let found = site.site().for_review().list();
+                let text: String = found.iter().map(|found| format!("{:<16}{}\n", found.name, found.summary)).collect();
+                print(text.as_bytes())
+            }
+            Action::Show { policy, site } => match site.site().for_review().find(&policy) {
+                Ok(policy) => print(policy.to_toml().as_bytes()),
+                Err(errors) => ends::policy_error(&errors),
+            },
+            Action::Check(check) => check.go(),
+        }
+    }
+}
