@@ -9,12 +9,13 @@ use std::{
 pub struct Scratch(tempfile::TempDir);
 
 impl Scratch {
-    /// An empty folder, open to everybody: a worker may have another user id.
+    /// An empty folder that everybody may look into, since a worker may have another user id, and nobody else write to: a
+    /// policy in it would be refused.
     #[allow(clippy::new_without_default, reason = "it makes a folder")]
     pub fn new() -> Scratch {
         let folder = tempfile::Builder::new().prefix("bulkhead-test-").tempdir().unwrap_or_else(|e| panic!("{e}"));
         let scratch = Scratch(folder);
-        scratch.set_mode("", 0o777);
+        scratch.set_mode("", 0o755);
         scratch
     }
 
