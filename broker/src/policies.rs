@@ -37,6 +37,10 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("standard", include_str!("../../policies/standard.toml")),
     ("strict", include_str!("../../policies/strict.toml")),
     ("interpreted", include_str!("../../policies/interpreted.toml")),
+    ("command", include_str!("../../policies/command.toml")),
+    ("compute", include_str!("../../policies/compute.toml")),
+    ("service", include_str!("../../policies/service.toml")),
+    ("migration", include_str!("../../policies/migration.toml")),
 ];
 
 /// Why there is no policy.
