@@ -2,7 +2,10 @@
 //!
 //! A plain directory descriptor would let `..` out to the host; a detached mount has nothing above it.
 
-use super::ids::{self, Ids};
+use super::{
+    ids::{self, Ids},
+    quota,
+};
 use bulkhead_lockdown::{
     fault::{Fault, Step},
     sys_unsafe,
@@ -55,6 +58,9 @@ pub fn detach(grant: &Grant, protected: &[Protected]) -> Result<OwnedFd, Fault> 
         if !ours.readable || grant.writable {
             refuse_relative_of(directory.as_fd(), &ours.path).map_err(&fault)?;
         }
+    }
+    if let Some(most) = grant.quota.filter(|_| grant.writable) {
+        quota::verify(directory.as_fd(), most, &grant.host)?;
     }
 
     let tree = sys_unsafe::clone_mount(directory.as_fd()).map_err(|e| match e {
