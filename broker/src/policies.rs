@@ -5,10 +5,14 @@
 //! of a search. Above all of them stands the site's ceiling, [`SYSTEM_CEILING`], where there is one.
 //!
 //! * [`Site`] finds, reads and resolves them;
+//! * [`reference`] says what every key is, for the guide;
 //! * [`files`] reads a file that nobody else may have changed;
 //! * [`syscalls`] checks what only the tables of system calls can tell.
 
 pub mod files;
+#[cfg(test)]
+mod guide_tests;
+pub mod reference;
 mod syscalls;
 #[cfg(test)]
 mod tests;

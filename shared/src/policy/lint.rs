@@ -160,7 +160,9 @@ impl<'a> Lint<'a> {
                     size_text(bytes),
                     size_text(held)
                 );
-                self.at_any(&[path, "process.memory"], Rule::Shadowed, message, help);
+                // Who bounds the process need not have heard of arguments; who bounds arguments should know of the process.
+                let about = if path == "wasm.hostcall_bytes" { &[path][..] } else { &[path, "process.memory"] };
+                self.at_any(about, Rule::Shadowed, message, help);
             }
         }
         if policy.invocation.timeout > policy.supervision.window && policy.supervision.restarts > 0 {
