@@ -12,6 +12,7 @@
 pub mod files;
 #[cfg(test)]
 mod guide_tests;
+pub(crate) mod in_force;
 pub mod reference;
 mod syscalls;
 #[cfg(test)]

@@ -9,13 +9,13 @@ use std::{
 pub struct Scratch(tempfile::TempDir);
 
 impl Scratch {
-    /// An empty folder that everybody may look into, since a worker may have another user id, and nobody else write to: a
-    /// policy in it would be refused.
+    /// An empty folder, open to everybody: a worker may have another user id.
     #[allow(clippy::new_without_default, reason = "it makes a folder")]
     pub fn new() -> Scratch {
         let folder = tempfile::Builder::new().prefix("bulkhead-test-").tempdir().unwrap_or_else(|e| panic!("{e}"));
         let scratch = Scratch(folder);
-        scratch.set_mode("", 0o755);
+        // Open to all, as /tmp is, and sticky: in another one no policy would be read.
+        scratch.set_mode("", 0o1777);
         scratch
     }
 

@@ -245,10 +245,13 @@ fn directories_of_the_system_and_of_bulkhead_are_refused() {
     let cache = bulkhead_tests::programs::lasting("cache");
     let plugin = scratch.plugin("command-p1");
     let programs = bulkhead_tests::programs::programs();
-    for host in ["/proc", "/proc/self", "/sys", "/sys/fs/cgroup", "/dev", "/dev/shm", "/"].map(Path::new) {
+    for host in ["/proc", "/proc/1", "/sys", "/sys/fs/cgroup", "/dev", "/dev/shm", "/"].map(Path::new) {
         let finished = run(words!["--dir", grant(host, "/d:ro"), &plugin, "--", "list", "/d"]).finish();
         finished.assert_code(121).assert_out("").assert_says([&host.display().to_string()]).assert_no_panic();
     }
+    // A link is what it leads to.
+    let finished = run(words!["--dir", grant(Path::new("/proc/self"), "/d:ro"), &plugin, "--", "list", "/d"]).finish();
+    finished.assert_code(121).assert_out("").assert_says(["grant \"/proc/", "never granted"]);
     // The programs may be read, and not be written.
     for (host, guest) in [(cache.as_path(), "/d:ro"), (cache.parent().unwrap(), "/d:ro"), (programs, "/d")] {
         let finished = run(words!["--dir", grant(host, guest), &plugin, "--", "list", "/d"]).finish();

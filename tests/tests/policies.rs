@@ -86,3 +86,75 @@ fn a_policy_with_mistakes_does_not_pass_the_check() {
     both.assert_code(POLICY).assert_says(["wrong.toml:4"]);
     one.assert_code(0);
 }
+
+#[test]
+fn a_ceiling_holds_what_a_policy_and_its_caller_ask_for() {
+    let scratch = Scratch::new();
+    let ceiling =
+        scratch.file("ceiling.toml", "version = 1\nextends = \"standard\"\n[filesystem]\ngrants = \"read-only\"\n");
+    let folder = scratch.folder("granted");
+    scratch.file("granted/file", "content");
+    let dir = format!("{}::/d", folder.display());
+    let plugin = scratch.plugin("command-p1");
+    let under_it = |dir: String, words: [&str; 2]| {
+        run(words!["--ceiling", &ceiling, "--dir", dir, &plugin, "--", words[0], words[1]]).finish()
+    };
+
+    // Without the ceiling, `standard` lets a caller grant for writing.
+    run(words!["--dir", &dir, &plugin, "--", "write", "/d/new", "x"]).finish().assert_code(0);
+    under_it(format!("{dir}:ro"), ["read", "/d/file"]).assert_code(0).assert_out("content");
+    under_it(dir, ["read", "/d/file"]).assert_code(121).assert_says(["filesystem.grants"]);
+}
+
+#[test]
+fn without_a_usable_ceiling_nothing_is_run() {
+    let scratch = Scratch::new();
+    let ceiling = scratch.file("ceiling.toml", "version = 1\nextends = \"standard\"\n[wasm]\nmemroy = \"1MiB\"\n");
+
+    let finished = run(words!["--ceiling", ceiling, "--invoke", "add", scratch.guest("scalars"), "1", "2"]).finish();
+
+    finished.assert_code(POLICY).assert_out("").assert_says(["ceiling.toml:4", "nothing is run", "memroy"]);
+}
+
+#[test]
+fn a_policy_is_not_looser_than_one_that_does_not_permit_it() {
+    let text = "version = 1\nextends = \"strict\"\n[filesystem]\ngrants = \"read-write\"\n";
+
+    under(text).assert_code(POLICY).assert_out("").assert_says([
+        "mine.toml:4",
+        "filesystem.grants is looser than \"none\" in `strict`, which does not mark it overridable",
+    ]);
+}
+
+#[test]
+fn a_policy_that_somebody_else_could_change_is_not_used() {
+    let scratch = Scratch::new();
+    let policy = scratch.file("mine.toml", "version = 1\nextends = \"standard\"\n");
+    scratch.set_mode("mine.toml", 0o666);
+
+    let finished = run(words!["--policy", &policy, "--invoke", "add", scratch.guest("scalars"), "1", "2"]).finish();
+
+    finished.assert_code(POLICY).assert_says(["mine.toml: may be written by others (mode 666); chmod go-w it"]);
+    bulkhead(words!["policy", "check", &policy]).finish().assert_code(0);
+}
+
+#[test]
+fn a_directory_of_a_policy_is_granted_and_a_link_to_it_is_not() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder("granted");
+    scratch.file("granted/file", "content");
+    std::os::unix::fs::symlink(&folder, scratch.path().join("link")).unwrap();
+    let plugin = scratch.plugin("command-p1");
+    let under = |host: &str| {
+        let host = scratch.path().join(host);
+        let dirs = format!("dirs = [{{ host = {host:?}, guest = \"/d\", writable = false }}]");
+        let policy = scratch.file(
+            "mine.toml",
+            format!("version = 1\nextends = \"standard\"\n[filesystem]\ngrants = \"none\"\n{dirs}\n"),
+        );
+        run(words!["--policy", policy, &plugin, "--", "read", "/d/file"]).finish()
+    };
+
+    under("granted").assert_code(0).assert_out("content");
+    under("link").assert_code(121).assert_out("").assert_says(["symbolic link", "name the path that it leads to"]);
+}

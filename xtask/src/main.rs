@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod demo;
 mod fetch;
+mod fuzz;
 mod guests;
 mod step;
 mod test;
@@ -43,6 +44,7 @@ const COMMANDS: &[Command] = &[
         help: guests::HELP,
         run: guests::run,
     },
+    Command { name: "fuzz", summary: "feed hostile bytes to what reads them", help: fuzz::HELP, run: fuzz::run },
     Command { name: "vm", summary: "run tests on Debian 12, in a virtual machine", help: vm::HELP, run: vm::run },
 ];
 

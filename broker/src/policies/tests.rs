@@ -196,3 +196,122 @@ fn a_policy_that_no_worker_can_live_under_is_refused_with_its_line() {
     assert!(dead.contains("takes away `futex`") && dead.contains("dead.toml:4"), "{dead}");
     assert!(error("proof", &dirs).contains("proof.toml:4"));
 }
+
+/// A mode other than the umask's.
+fn chmod(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_file_that_others_may_write_is_refused_and_may_be_looked_at() {
+    let dir = dir(&[("mine.toml", "version = 1\nextends = \"base\"\n")]);
+    let file = dir.path().join("mine.toml");
+    for mode in [0o664, 0o646] {
+        chmod(&file, mode);
+
+        let error = Site::new().load_file(&file).unwrap_err().to_string();
+
+        assert!(error.contains(&format!("may be written by others (mode {mode:o}); chmod go-w it")), "{error}");
+        let (_, found) = Site::new().for_review().check(&file).unwrap();
+        assert_eq!((found.len(), found[0].rule), (1, Rule::FileAccess));
+    }
+}
+
+#[test]
+fn a_directory_that_others_may_write_is_refused_unless_it_is_sticky() {
+    let dir = dir(&[("mine.toml", "version = 1\nextends = \"base\"\n")]);
+    let file = dir.path().join("mine.toml");
+
+    chmod(dir.path(), 0o777);
+    let error = Site::new().with_dir(dir.path()).find("mine").unwrap_err().to_string();
+    assert!(error.contains("may be written by others (mode 777)"), "{error}");
+
+    chmod(dir.path(), 0o1777);
+    assert!(Site::new().load_file(&file).is_ok());
+}
+
+#[test]
+fn a_symbolic_link_is_refused_and_what_it_leads_to_is_not() {
+    let dir = dir(&[("real.toml", "version = 1\nextends = \"base\"\n")]);
+    std::os::unix::fs::symlink(dir.path().join("real.toml"), dir.path().join("link.toml")).unwrap();
+    let site = Site::new().with_dir(dir.path());
+
+    let error = site.find("link").unwrap_err().to_string();
+
+    assert!(error.contains("link.toml: is a symbolic link; name the file that it leads to"), "{error}");
+    assert!(site.find("real").is_ok());
+}
+
+#[test]
+fn a_file_of_somebody_else_is_refused() {
+    let dir = dir(&[("mine.toml", "version = 1\nextends = \"base\"\n")]);
+    let file = dir.path().join("mine.toml");
+    if crate::skip::without_root("a_file_of_somebody_else_is_refused") {
+        return;
+    }
+    std::os::unix::fs::chown(&file, Some(12345), None).unwrap();
+
+    let error = Site::new().load_file(&file).unwrap_err().to_string();
+
+    assert!(error.contains("belongs to user 12345") && error.contains("chown it, or copy it"), "{error}");
+}
+
+#[test]
+fn a_ceiling_holds_every_policy_and_its_line_is_named() {
+    let dir = dir(&[
+        ("ceiling.toml", "version = 1\nextends = \"standard\"\n[wasm]\nmemory = \"1MiB\"\n"),
+        ("mine.toml", "version = 1\nextends = \"standard\"\n[wasm]\nmemory = \"2MiB\"\n"),
+    ]);
+    let site = Site::new().with_ceiling(dir.path().join("ceiling.toml"));
+
+    let (resolved, found) = site.check(&dir.path().join("mine.toml")).unwrap();
+
+    assert_eq!(resolved.policy.wasm.memory, 1 << 20);
+    assert_eq!(site.find("base").unwrap().wasm.memory, 1 << 20);
+    assert!(resolved.origin("wasm.memory").unwrap().file.ends_with("ceiling.toml"));
+    assert_eq!(found.iter().map(|f| f.rule).collect::<Vec<_>>(), [Rule::AboveCeiling]);
+}
+
+#[test]
+fn a_ceiling_that_cannot_be_used_stops_everything() {
+    let dir = dir(&[("ceiling.toml", "version = 1\nextends = \"base\"\n[wasm]\nmemroy = \"1MiB\"\n")]);
+
+    for file in [dir.path().join("ceiling.toml"), dir.path().join("nowhere.toml")] {
+        let error = Site::new().with_ceiling(&file).find("standard").unwrap_err().to_string();
+
+        assert!(error.starts_with("the site's ceiling ") && error.contains("nothing is run"), "{error}");
+    }
+}
+
+#[test]
+fn calls_that_are_never_allowed_or_always_are_doubts() {
+    for (text, rule, message) in [
+        ("deny = [\"socket\"]", Rule::NeverMatches, "`socket` is not allowed anyway"),
+        ("danger_allow = [{ name = \"munmap\", comment = \"x\" }]", Rule::Shadowed, "`munmap` is allowed already"),
+    ] {
+        let text = format!("version = 1\nextends = \"base\"\n[syscalls]\n{text}\n");
+        let dir = dir(&[("mine.toml", &text)]);
+
+        let (_, found) = Site::new().check(&dir.path().join("mine.toml")).unwrap();
+
+        let found: Vec<_> = found.iter().filter(|f| f.rule == rule).collect();
+        assert_eq!((found.len(), found[0].line), (1, 4), "{found:#?}");
+        assert!(found[0].message.contains(message), "{}", found[0]);
+    }
+}
+
+#[test]
+fn shipped_policies_raise_no_doubt_worth_a_warning() {
+    for (name, _) in BUILTIN {
+        let found = findings(&Site::new().load(name).unwrap());
+
+        // What base leaves open is for those above it to close, and it says so where it does.
+        let found: Vec<_> = found
+            .iter()
+            .filter(|f| f.severity > Severity::Note)
+            .filter(|f| *name != "base" || !matches!(f.rule, Rule::LayerOff | Rule::NeverMatches))
+            .collect();
+        assert!(found.is_empty(), "{name}: {found:#?}");
+    }
+}

@@ -15,7 +15,7 @@ const NOTIF_RECV: libc::Ioctl = 0xc050_2100_u32 as libc::Ioctl;
 const NOTIF_SEND: libc::Ioctl = 0xc018_2101_u32 as libc::Ioctl;
 
 /// Installs a program as `seccomp(2)` does, and gives what that returned.
-fn install(program: &Program, flags: libc::c_ulong) -> io::Result<libc::c_long> {
+pub(super) fn install(program: &Program, flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let filter: Vec<libc::sock_filter> =
         program.0.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
     let prog = libc::sock_fprog { len: u16::try_from(filter.len()).unwrap(), filter: filter.as_ptr().cast_mut() };
@@ -25,7 +25,7 @@ fn install(program: &Program, flags: libc::c_ulong) -> io::Result<libc::c_long> 
 }
 
 /// Runs `body` in a child and gives its exit code, or 256 and the signal that ended it.
-fn child(body: impl FnOnce() -> i32) -> i32 {
+pub(super) fn child(body: impl FnOnce() -> i32) -> i32 {
     child_and(|| {}, body)
 }
 
@@ -55,7 +55,7 @@ fn child_and(meanwhile: impl FnOnce(), body: impl FnOnce() -> i32) -> i32 {
 }
 
 /// The error number of a raw call, or 0.
-fn raw(number: libc::c_long, arguments: [libc::c_ulong; 6]) -> i32 {
+pub(super) fn raw(number: libc::c_long, arguments: [libc::c_ulong; 6]) -> i32 {
     let [a, b, c, d, e, f] = arguments;
     // SAFETY: the tests below pass null or valid arguments, and calls that write through none of them.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };

@@ -1,12 +1,15 @@
 //! Tests of the language as a policy author meets it.
 
+mod doubts;
+mod looser;
+
 use super::{schema::*, *};
 use crate::layer::{Layer, Requirement};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, time::Duration};
 
 const SYSCALLS: &[&str] = &["clone3", "getppid", "mmap", "mprotect", "read", "socket"];
-const BASE: &str = include_str!("../../../policies/base.toml");
+const BASE: &str = include_str!("../../../../policies/base.toml");
 
 /// Files by name, as a lookup.
 struct Files(BTreeMap<&'static str, String>);
@@ -393,7 +396,7 @@ fn value(kind: Kind) -> BoxedStrategy<Value> {
     }
 }
 
-fn any_policy() -> impl Strategy<Value = Policy> {
+pub(super) fn any_policy() -> impl Strategy<Value = Policy> {
     let values: Vec<_> = KEYS.iter().map(|k| value(k.kind)).collect();
     let requirement = prop::sample::select(vec![Requirement::Off, Requirement::BestEffort, Requirement::Required]);
     let layers = prop::collection::vec(requirement, Layer::ALL.len());
