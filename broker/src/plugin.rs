@@ -312,7 +312,11 @@ impl Plugin {
             rlimits: rlimits.clone(),
             grants: match role {
                 Role::Sacrifice => Vec::new(),
-                _ => self.grants.iter().map(|g| Grant { host: g.host.clone(), writable: g.writable }).collect(),
+                _ => self
+                    .grants
+                    .iter()
+                    .map(|g| Grant { host: g.host.clone(), writable: g.writable, quota: g.quota })
+                    .collect(),
             },
             tmp: self.policy.filesystem.tmp,
             protected: broker.protected(),

@@ -5,11 +5,15 @@
 //! of a search. Above all of them stands the site's ceiling, [`SYSTEM_CEILING`], where there is one.
 //!
 //! * [`Site`] finds, reads and resolves them;
+//! * [`reference`] says what every key is, for the guide;
 //! * [`files`] reads a file that nobody else may have changed;
 //! * [`syscalls`] checks what only the tables of system calls can tell.
 
 pub mod files;
+#[cfg(test)]
+mod guide_tests;
 pub(crate) mod in_force;
+pub mod reference;
 mod syscalls;
 #[cfg(test)]
 mod tests;
@@ -38,6 +42,10 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("standard", include_str!("../../policies/standard.toml")),
     ("strict", include_str!("../../policies/strict.toml")),
     ("interpreted", include_str!("../../policies/interpreted.toml")),
+    ("command", include_str!("../../policies/command.toml")),
+    ("compute", include_str!("../../policies/compute.toml")),
+    ("service", include_str!("../../policies/service.toml")),
+    ("migration", include_str!("../../policies/migration.toml")),
 ];
 
 /// Why there is no policy.

@@ -13,6 +13,8 @@ pub mod fault;
 pub mod layers;
 mod ledger;
 pub mod link;
+#[path = "quota_unsafe.rs"]
+pub mod quota;
 #[path = "sacrifice_unsafe.rs"]
 pub mod sacrifice;
 pub mod sys_unsafe;

@@ -11,6 +11,7 @@ pub mod guest;
 pub mod left;
 pub mod module;
 pub mod programs;
+pub mod quota_unsafe;
 pub mod reference;
 pub mod run;
 pub mod running;

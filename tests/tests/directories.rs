@@ -1,6 +1,6 @@
 //! Directories: what is granted can be reached, and nothing else.
 
-use bulkhead_tests::{Scratch, bulkhead, run, words};
+use bulkhead_tests::{Scratch, bulkhead, programs::programs, run, words};
 use std::{ffi::OsString, fs, os::unix::fs::symlink, path::Path};
 
 const PREVIEWS: [&str; 2] = ["command-p1", "command-p2"];
@@ -288,4 +288,20 @@ fn a_grant_that_is_not_understood_is_a_mistake_of_usage() {
     for text in ["::/data", "/srv::", ""] {
         bulkhead(words!["run", "--dir", text, "plugin.wasm"]).finish().assert_code(2).assert_says(["--dir"]);
     }
+}
+
+#[test]
+fn policies_and_directories_are_opened_where_openat2_is_hidden() {
+    // As systemd does with RestrictSUIDSGID=.
+    let without = words![programs().join("bulkhead-tests-without"), "openat2"];
+    let scratch = Scratch::new();
+    let folder = scratch.folder("granted");
+    scratch.file("granted/file", "content\n");
+    let policy = scratch.file("mine.toml", "version = 1\nextends = \"standard\"\n");
+    let plugin = scratch.plugin("command-p1");
+
+    let read = words!["--policy", policy, "--dir", grant(&folder, "/data:ro"), plugin, "--", "read", "/data/file"];
+    let read = run(read).through(without).finish();
+
+    read.assert_code(0).assert_out("content\n");
 }

@@ -64,7 +64,7 @@ fn all_mistakes_are_shown_at_once() {
 fn the_shipped_policies_are_listed_shown_and_in_order() {
     let scratch = Scratch::new();
     let list = bulkhead(["policy", "list"]).finish();
-    for name in ["strict", "standard", "interpreted"] {
+    for name in ["strict", "standard", "interpreted", "command", "compute", "service", "migration"] {
         assert!(list.assert_code(0).out().contains(name), "{list}");
         let shown = bulkhead(["policy", "show", name]).finish();
         shown.assert_code(0);

@@ -29,8 +29,8 @@ impl Plugin {
     /// Links the component. No code of it runs.
     pub fn link(runtime: &Runtime, component: &Component) -> std::result::Result<Plugin, LoadFailure> {
         let mut linker = Linker::new(&runtime.engine);
-        if runtime.wasi().is_some() {
-            wasi::link_preview2(&mut linker).map_err(trap::other)?;
+        if let Some(wasi) = runtime.wasi() {
+            wasi::link_preview2(&mut linker, wasi.clock()).map_err(trap::other)?;
         }
         imports::check_component(&linker, runtime.withheld(), component, &runtime.engine)?;
         // All names are known: what can fail now are their types.

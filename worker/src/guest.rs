@@ -1,6 +1,6 @@
 //! What a store holds beside the guest's instances.
 
-use crate::{limits::Limiter, wasi};
+use crate::{clock::Clock, limits::Limiter, wasi};
 use wasmtime_wasi::{WasiCtxView, WasiView, p1::WasiP1Ctx};
 
 /// The data of a store.
@@ -8,12 +8,29 @@ pub struct Guest {
     /// Counts what the guest takes.
     pub limiter: Limiter,
     wasi: Option<Box<WasiP1Ctx>>,
+    clock: Option<Clock>,
 }
 
 impl Guest {
-    /// Data for a new store, with WASI's state where it is linked.
-    pub fn new(limiter: Limiter, wasi: Option<WasiP1Ctx>) -> Guest {
-        Guest { limiter, wasi: wasi.map(Box::new) }
+    /// Data for a new store without WASI.
+    pub fn new(limiter: Limiter) -> Guest {
+        Guest { limiter, wasi: None, clock: None }
+    }
+
+    /// With this state of WASI, and the deterministic clock where there is one.
+    pub fn with_wasi(self, wasi: WasiP1Ctx, clock: Option<Clock>) -> Guest {
+        Guest { wasi: Some(Box::new(wasi)), clock, ..self }
+    }
+
+    /// The deterministic clock, where the guest has one and not the machine's.
+    pub fn deterministic_clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
+    }
+
+    /// The deterministic clock. Only where the guest has one is it linked, so that nobody else asks; whoever did would find
+    /// one of their own.
+    pub fn clock(&mut self) -> &Clock {
+        self.clock.get_or_insert_default()
     }
 
     /// WASI's state: one type for both previews, since preview 1 is an adapter over preview 2's. Where WASI is not linked

@@ -7,6 +7,7 @@
 //! asleep on a futex ([`wire::Wire::receive`]); a guest that waits for a clock or for its standard streams is asleep in
 //! epoll.
 
+mod clock;
 mod code_unsafe;
 mod compiler;
 mod component;

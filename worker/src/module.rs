@@ -28,7 +28,7 @@ impl Plugin {
         if runtime.wasi().is_some() {
             wasi::link_preview1(&mut linker).map_err(trap::other)?;
         }
-        let store = Store::new(&runtime.engine, Guest::new(runtime.limiter(), None));
+        let store = Store::new(&runtime.engine, Guest::new(runtime.limiter()));
         imports::check_module(&linker, runtime.withheld(), module, store)?;
         // All names are known: what can fail now are their types.
         let pre = linker.instantiate_pre(module).map_err(trap::mismatched)?;

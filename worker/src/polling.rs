@@ -1,9 +1,16 @@
-//! `poll_oneoff` of preview 1, where it asks whether files can be read.
+//! `poll_oneoff` of preview 1, where it asks whether files can be read, or for times of a deterministic clock.
 //!
-//! They always can. wasmtime-wasi finds that out by reading ahead on a pool of threads, which a worker cannot make. Here
-//! such a subscription is handed on as a clock that has run out already, and its event is made into one of a file again.
+//! Files always can be read. wasmtime-wasi finds that out by reading ahead on a pool of threads, which a worker cannot make.
+//! Here such a subscription is handed on as a clock that has run out already, and its event is made into one of a file again.
+//!
+//! wasmtime-wasi sleeps by the machine's clock, whatever clock the guest reads. With a deterministic one (see `clock.rs`)
+//! the times that come are handed on as clocks that have run out, and those that do not as clocks that never will.
 
-use crate::guest::Guest;
+use crate::{
+    clock::{self, Clock},
+    guest::Guest,
+};
+use std::time::Duration;
 use wasmtime::{AsContextMut as _, Caller, Extern, Linker, Result, bail};
 use wasmtime_wasi::p1::{
     WasiP1Ctx,
@@ -26,9 +33,10 @@ pub fn link(linker: &mut Linker<Guest>) -> Result<()> {
             };
             let fuel = caller.as_context_mut().hostcall_fuel();
             let (memory, guest) = memory.data_and_store_mut(&mut caller);
+            let clock = guest.deterministic_clock().cloned();
             let wasi = guest.wasi();
             wasi.set_hostcall_fuel(fuel);
-            poll_oneoff(wasi, memory, arguments, fuel).await
+            poll_oneoff(wasi, clock.as_ref(), memory, arguments, fuel).await
         })
     })?;
     linker.allow_shadowing(false);
@@ -43,7 +51,9 @@ impl Subscription {
     const SIZE: usize = 48;
     const CLOCK: u8 = 0;
     const FD_READ: u8 = 1;
+    const REALTIME: u32 = 0;
     const MONOTONIC: u32 = 1;
+    const ABSOLUTE: u16 = 1;
 
     fn user_data(&self) -> u64 {
         get(&self.0, 0)
@@ -60,12 +70,38 @@ impl Subscription {
         self
     }
 
-    /// A clock that has run out.
-    fn expired(user_data: u64) -> Subscription {
+    /// A clock that runs out after this time.
+    fn timer(user_data: u64, time: u64) -> Subscription {
         let mut bytes = [0; Self::SIZE];
         bytes[8] = Self::CLOCK;
         bytes[16..20].copy_from_slice(&Self::MONOTONIC.to_le_bytes());
+        bytes[24..32].copy_from_slice(&time.to_le_bytes());
         Subscription(bytes).marked(user_data)
+    }
+
+    /// A clock that has run out.
+    fn expired(user_data: u64) -> Subscription {
+        Self::timer(user_data, 0)
+    }
+
+    /// A clock that runs out after the guest has long been ended.
+    fn never(user_data: u64) -> Subscription {
+        Self::timer(user_data, u64::MAX)
+    }
+
+    /// When it runs out, if it is a clock, on a deterministic one that stands at `now`. None of a process's CPU time: those
+    /// wasmtime-wasi refuses where there is more than one subscription, and takes for the monotonic one where it is alone.
+    fn time(&self, now: Duration, alone: bool) -> Option<Duration> {
+        let (id, timeout) = (get(&self.0, 16) as u32, Duration::from_nanos(get(&self.0, 24)));
+        let absolute = get(&self.0, 40) as u16 & Self::ABSOLUTE != 0;
+        if self.0[8] != Self::CLOCK || (id > Self::MONOTONIC && (absolute || !alone)) {
+            return None;
+        }
+        Some(match (absolute, id) {
+            (false, _) => now.saturating_add(timeout),
+            (true, Self::REALTIME) => timeout.saturating_sub(clock::START),
+            (true, _) => timeout,
+        })
     }
 }
 
@@ -102,8 +138,48 @@ fn items<const SIZE: usize>(memory: &mut [u8], start: i32, count: i32) -> Option
     Some(bytes.as_chunks_mut().0)
 }
 
+/// What a deterministic clock has to say about a wait in which at least one time is asked for.
+struct Times<'a> {
+    clock: &'a Clock,
+    now: Duration,
+    alone: bool,
+    /// Where the wait moves the clock: nowhere if something else that can happen is waited for.
+    until: Option<Duration>,
+}
+
+impl<'a> Times<'a> {
+    fn of(clock: Option<&'a Clock>, asked: &[Subscription], files: &[Option<u64>]) -> Option<Times<'a>> {
+        let (clock, alone) = (clock?, asked.len() == 1);
+        let now = clock.elapsed();
+        let times: Vec<_> = asked.iter().map(|asked| asked.time(now, alone)).collect();
+        let first = times.iter().flatten().min().copied()?;
+        let only_times = times.iter().all(Option::is_some) && files.iter().all(Option::is_none);
+        let until = (only_times || first <= now).then(|| first.max(now));
+        Some(Times { clock, now, alone, until })
+    }
+
+    /// A subscription as it is handed on.
+    fn answer(&self, asked: &Subscription, number: u64) -> Subscription {
+        match asked.time(self.now, self.alone) {
+            None => asked.marked(number),
+            Some(time) if self.until.is_some_and(|until| time <= until) => Subscription::expired(number),
+            Some(_) => Subscription::never(number),
+        }
+    }
+
+    /// The wait is over. One that moved nothing counts as a reading, so that a guest that asks again and again comes to its
+    /// time.
+    fn pass(self) {
+        match self.until {
+            Some(until) => self.clock.advance_to(until),
+            None => self.clock.step(),
+        }
+    }
+}
+
 async fn poll_oneoff(
     wasi: &mut WasiP1Ctx,
+    clock: Option<&Clock>,
     memory: &mut [u8],
     (subscriptions, events, count, ready): (i32, i32, i32, i32),
     fuel: usize,
@@ -121,15 +197,17 @@ async fn poll_oneoff(
             None => None,
         });
     }
-    if files.iter().all(Option::is_none) {
+    let times = Times::of(clock, &asked, &files);
+    if files.iter().all(Option::is_none) && times.is_none() {
         let mut memory = GuestMemory::Unshared(memory);
         return wasi_snapshot_preview1::poll_oneoff(wasi, &mut memory, subscriptions, events, count, ready).await;
     }
 
     // An event is known by its user data alone, so for the time being that is the subscription's number.
-    let changed = files.iter().zip(&asked).zip(0..).map(|((file, asked), number)| match file {
-        Some(_) => Subscription::expired(number),
-        None => asked.marked(number),
+    let changed = files.iter().zip(&asked).zip(0..).map(|((file, asked), number)| match (file, &times) {
+        (Some(_), _) => Subscription::expired(number),
+        (None, Some(times)) => times.answer(asked, number),
+        (None, None) => asked.marked(number),
     });
     put(memory, subscriptions, count, changed);
     let errno = {
@@ -137,6 +215,9 @@ async fn poll_oneoff(
         wasi_snapshot_preview1::poll_oneoff(wasi, &mut memory, subscriptions, events, count, ready).await?
     };
     put(memory, subscriptions, count, asked.iter().copied());
+    if let Some(times) = times {
+        times.pass();
+    }
 
     if errno == SUCCESS {
         let happened = items(memory, ready, 1).map_or(0, |count: &mut [[u8; 4]]| i32::from_le_bytes(count[0]));
@@ -182,6 +263,78 @@ mod tests {
         assert_eq!(bytes[8], 0, "clock");
         assert_eq!(get(&bytes, 16), 1, "monotonic");
         assert_eq!(bytes[24..], [0; 24], "no time, no precision, not absolute");
+    }
+
+    /// A subscription to a clock.
+    fn clock_subscription(id: u32, timeout: u64, absolute: bool) -> Subscription {
+        let Subscription(mut bytes) = Subscription::timer(0, timeout);
+        bytes[16..20].copy_from_slice(&id.to_le_bytes());
+        bytes[40] = u8::from(absolute);
+        Subscription(bytes)
+    }
+
+    fn of_kind(kind: u8) -> Subscription {
+        let mut bytes = [0; Subscription::SIZE];
+        bytes[8] = kind;
+        Subscription(bytes)
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// What each of these would be handed on as (whether it has run out), and where the clock stands then. It stood at 10 s.
+    fn waited(asked: &[Subscription], files: &[Option<u64>]) -> (Vec<bool>, u64) {
+        let clock = Clock::new(None);
+        clock.advance_to(Duration::from_secs(10));
+        let times = Times::of(Some(&clock), asked, files).unwrap();
+        let expired = |asked| times.answer(asked, 0).0 == Subscription::expired(0).0;
+        let expired = asked.iter().map(expired).collect();
+        times.pass();
+        (expired, u64::try_from(clock.elapsed().as_nanos()).unwrap())
+    }
+
+    #[test]
+    fn a_deterministic_clock_goes_to_the_first_time_that_is_waited_for() {
+        let start = u64::try_from(clock::START.as_nanos()).unwrap();
+        let asked = [
+            clock_subscription(1, 5 * SECOND, false),
+            clock_subscription(1, 12 * SECOND, true),
+            clock_subscription(0, start + 12 * SECOND, true),
+            clock_subscription(0, 2 * SECOND, false),
+        ];
+
+        assert_eq!(waited(&asked, &[None; 4]), (vec![false, true, true, true], 12 * SECOND));
+    }
+
+    #[test]
+    fn a_deterministic_clock_stands_while_a_stream_is_waited_for() {
+        let asked = [clock_subscription(1, 5, false), of_kind(2)];
+
+        assert_eq!(waited(&asked, &[None; 2]), (vec![false, false], 10 * SECOND + 1_000));
+        assert_eq!(waited(&[asked[0], of_kind(1)], &[None, Some(3)]).1, 10 * SECOND + 1_000);
+    }
+
+    #[test]
+    fn a_time_that_has_passed_is_over_at_once_and_moves_no_deterministic_clock() {
+        let asked = [clock_subscription(1, 0, false), clock_subscription(1, 9 * SECOND, true), of_kind(2)];
+
+        assert_eq!(waited(&asked, &[None; 3]), (vec![true, true, false], 10 * SECOND));
+    }
+
+    #[test]
+    fn a_clock_of_cpu_time_is_no_time_but_alone() {
+        let cpu = clock_subscription(2, 7, false);
+
+        assert_eq!(cpu.time(Duration::ZERO, true), Some(Duration::from_nanos(7)));
+        assert_eq!(cpu.time(Duration::ZERO, false), None);
+        assert_eq!(clock_subscription(2, 7, true).time(Duration::ZERO, true), None);
+    }
+
+    #[test]
+    fn the_longest_time_is_none_that_overflows() {
+        let (expired, now) = waited(&[clock_subscription(1, u64::MAX, false)], &[None]);
+
+        assert_eq!(expired, [true]);
+        assert_eq!(now, u64::MAX - u64::try_from(clock::START.as_nanos()).unwrap());
     }
 
     #[test]

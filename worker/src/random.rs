@@ -1,11 +1,13 @@
-//! Randomness for guests, straight from getrandom(2).
+//! Randomness for guests: straight from getrandom(2), or with `host.random = "deterministic"` the same in every run.
 //!
 //! wasmtime-wasi's own generators keep a seed in memory, which two workers forked from one parent would share. This one
 //! keeps only bytes that the kernel has already given and that no guest has seen yet; wasmtime-wasi asks byte by byte,
 //! and a system call for each would be slow.
 
-use rand_core::{Infallible, TryRng};
+use chacha20::ChaCha20Rng;
+use rand_core::{Infallible, Rng as _, SeedableRng as _, TryRng};
 use rustix::rand::{GetRandomFlags, getrandom};
+use wasmtime_wasi::WasiCtxBuilder;
 
 const BUFFER: usize = 1024;
 
@@ -69,10 +71,41 @@ impl TryRng for KernelRandom {
     }
 }
 
+/// Gives each store the same generators: ChaCha20 (RFC 8439) with a key of zeros. `wasi:random/random` and preview 1 have
+/// its stream 0, `insecure` stream 1, and `insecure-seed` is the beginning of stream 2. wasmtime-wasi takes a word of 32 bits
+/// for each byte.
+pub fn deterministic(builder: &mut WasiCtxBuilder) {
+    let mut seed = [0; 16];
+    stream(2).fill_bytes(&mut seed);
+    builder.secure_random(stream(0)).insecure_random(stream(1)).insecure_random_seed(u128::from_le_bytes(seed));
+}
+
+fn stream(number: u64) -> ChaCha20Rng {
+    let mut stream = ChaCha20Rng::from_seed([0; 32]);
+    stream.set_stream(number);
+    stream
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_core::Rng;
+
+    #[test]
+    fn the_deterministic_generator_is_the_one_of_rfc_8439() {
+        let mut bytes = [0; 16];
+
+        stream(0).fill_bytes(&mut bytes);
+
+        // Appendix A.1, test vector 1.
+        assert_eq!(bytes, *b"\x76\xb8\xe0\xad\xa0\xf1\x3d\x90\x40\x5d\x6a\xe5\x53\x86\xbd\x28");
+    }
+
+    #[test]
+    fn the_streams_of_the_deterministic_generator_differ() {
+        let [a, b, c] = [0, 1, 2].map(|number| stream(number).next_u64());
+
+        assert!(a != b && b != c && a != c);
+    }
 
     #[test]
     fn every_byte_is_fresh() {

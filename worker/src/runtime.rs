@@ -85,8 +85,15 @@ impl Runtime {
 
     /// An empty store, ready for a first call.
     pub fn store(&self, args: &[String], env: &[(String, String)]) -> Result<Store<Guest>> {
-        let wasi = self.wasi().map(|wasi| wasi.context(&self.limits, args, env));
-        let mut store = Store::new(&self.engine, Guest::new(self.limiter(), wasi));
+        let guest = Guest::new(self.limiter());
+        let guest = match self.wasi() {
+            Some(wasi) => {
+                let (context, clock) = wasi.context(&self.limits, args, env);
+                guest.with_wasi(context, clock)
+            }
+            None => guest,
+        };
+        let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(usize::try_from(self.limits.hostcall_bytes).unwrap_or(usize::MAX));
         self.arm(&mut store)?;

@@ -82,6 +82,11 @@ impl Stdio {
         Ok(())
     }
 
+    /// Whether the guest waits for one of them.
+    pub fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     fn phase(&self) -> MutexGuard<'_, Phase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,7 @@
 //! capabilities answers access-denied.
 
 use crate::{
+    clock::{self, Clock as DeterministicClock},
     files,
     guest::Guest,
     polling,
@@ -53,7 +54,8 @@ const INTERFACES: [&str; 27] = [
 pub struct Wasi {
     /// The streams, where policy has any.
     stdio: Option<Arc<Stdio>>,
-    withheld: Withheld,
+    clock: Clock,
+    random: Random,
     /// The granted directories, opened: nothing is opened by path once the plugin runs.
     files: WasiFilesystemCtx,
 }
@@ -77,16 +79,17 @@ impl Wasi {
             true => Some(Stdio::new(wire.clone()).context("cannot watch the doorbell")?),
             false => None,
         };
-        Ok(Wasi {
-            stdio,
-            withheld: Withheld { clock: wasi.clock == Clock::None, random: wasi.random == Random::None },
-            files,
-        })
+        Ok(Wasi { stdio, clock: wasi.clock, random: wasi.random, files })
     }
 
     /// What is linked and must not be imported.
     pub fn withheld(&self) -> Withheld {
-        self.withheld
+        Withheld { clock: self.clock == Clock::None, random: self.random == Random::None }
+    }
+
+    /// Which clocks guests get.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// A call begins.
@@ -94,10 +97,22 @@ impl Wasi {
         self.stdio.as_ref().map_or(Ok(()), |stdio| stdio.begin())
     }
 
-    /// State for a new store.
-    pub fn context(&self, limits: &Limits, args: &[String], env: &[(String, String)]) -> WasiP1Ctx {
+    /// State for a new store, and its clock where that is a deterministic one.
+    pub fn context(
+        &self,
+        limits: &Limits,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> (WasiP1Ctx, Option<DeterministicClock>) {
         let mut builder = builder();
         builder.args(args).envs(env);
+        let clock = (self.clock == Clock::Deterministic).then(|| DeterministicClock::new(self.stdio.clone()));
+        if let Some(clock) = &clock {
+            builder.wall_clock(clock.clone()).monotonic_clock(clock.clone());
+        }
+        if self.random == Random::Deterministic {
+            random::deterministic(&mut builder);
+        }
         // Without them input is at its end and output goes nowhere.
         if let Some(stdio) = &self.stdio {
             builder
@@ -109,7 +124,7 @@ impl Wasi {
         let view = wasi.ctx();
         view.ctx.filesystem().clone_from(&self.files);
         view.table.set_max_capacity(usize::try_from(limits.resources).unwrap_or(usize::MAX));
-        wasi
+        (wasi, clock)
     }
 }
 
@@ -168,8 +183,11 @@ pub fn link_preview1(linker: &mut wasmtime::Linker<Guest>) -> Result<()> {
 }
 
 /// Preview 2, for components.
-pub fn link_preview2(linker: &mut component::Linker<Guest>) -> Result<()> {
+pub fn link_preview2(linker: &mut component::Linker<Guest>, clock: Clock) -> Result<()> {
     p2::add_to_linker_async(linker)?;
+    if clock == Clock::Deterministic {
+        clock::link(linker, &format!("wasi:clocks/monotonic-clock@{VERSION}"))?;
+    }
     files::link(linker, &format!("wasi:filesystem/types@{VERSION}"))
 }
 
@@ -192,7 +210,7 @@ mod tests {
 
     fn linker() -> component::Linker<Guest> {
         let mut linker = component::Linker::new(&Engine::default());
-        link_preview2(&mut linker).unwrap();
+        link_preview2(&mut linker, Clock::Deterministic).unwrap();
         linker
     }
 

@@ -1,6 +1,7 @@
 //! `bulkhead policy`: one file for each of its commands.
 
 mod check;
+mod reference;
 
 use crate::{ends, print};
 use bulkhead::policies::Site;
@@ -40,6 +41,9 @@ pub enum Action {
     },
     /// Check policy files: all errors and doubts, each with its line and a suggestion.
     Check(check::Check),
+    /// Print every key and layer with its default and meaning, in Markdown, for the policy guide.
+    #[command(hide = true)]
+    Reference(reference::Reference),
 }
 
 impl Action {
@@ -55,6 +59,7 @@ impl Action {
                 Err(errors) => ends::policy_error(&errors),
             },
             Action::Check(check) => check.go(),
+            Action::Reference(reference) => reference.go(),
         }
     }
 }

@@ -4,7 +4,7 @@
 use bulkhead_shared::policy::text::MAX_FILE;
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2},
+    fcntl::{OFlag, open, openat},
     sys::stat::{FileStat, Mode, SFlag, fstat},
     unistd::{Uid, geteuid},
 };
@@ -100,9 +100,8 @@ pub fn read(file: &Path, access: Access) -> Result<String, Error> {
             };
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             let dir = open_dir(parent)?;
-            let how =
-                OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_BENEATH);
-            openat2(&dir, name, how).map_err(|errno| match errno {
+            // Not openat2: systemd's RestrictSUIDSGID= hides it. The name is one part, so that this follows no link either.
+            openat(&dir, name, flags | OFlag::O_NOFOLLOW, Mode::empty()).map_err(|errno| match errno {
                 Errno::ELOOP => Error::Link { path: path() },
                 errno => system(errno),
             })?
@@ -126,8 +125,7 @@ pub fn open_to_others(file: &Path) -> Option<String> {
 /// The directory of a policy: whoever may write to it can put another file in its place.
 fn open_dir(dir: &Path) -> Result<OwnedFd, Error> {
     let system = |errno: Errno| Error::System { path: dir.to_path_buf(), cause: errno.into() };
-    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC);
-    let opened = openat2(AT_FDCWD, dir, how).map_err(system)?;
+    let opened = open(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(system)?;
     let stat = fstat(opened.as_fd()).map_err(system)?;
     // In a sticky directory, /tmp, nobody replaces another one's file.
     trusted(&stat, dir, stat.st_mode & Mode::S_ISVTX.bits() != 0)?;

@@ -4,8 +4,8 @@ use super::*;
 use crate::filter::{self, Arch, Class, Features};
 use bulkhead_shared::{
     layer::{Layer, Requirement},
-    message::worker::{Clock, Random},
-    policy::{Engine, Grants, text::MAX_FILE},
+    message::worker::{Clock, Interrupt, Random},
+    policy::{Engine, Grants, paths, text::MAX_FILE},
 };
 use std::fs;
 
@@ -37,7 +37,7 @@ fn every_shipped_policy_is_whole_and_gives_filters() {
 
 #[test]
 fn shipped_policies_say_what_their_names_promise() {
-    let [base, standard, strict, interpreted] = BUILTIN.map_policies();
+    let [base, standard, strict, interpreted] = ["base", "standard", "strict", "interpreted"].map(shipped);
 
     assert_eq!(base.filesystem.grants, Grants::None);
     assert!(!(base.host.stdio || base.host.env));
@@ -54,19 +54,72 @@ fn shipped_policies_say_what_their_names_promise() {
     }
 }
 
-trait Policies {
-    fn map_policies(&self) -> [Policy; 4];
+fn shipped(name: &str) -> Policy {
+    find(name, &[]).unwrap_or_else(|e| panic!("{e}"))
 }
 
-impl Policies for &[(&str, &str)] {
-    fn map_policies(&self) -> [Policy; 4] {
-        ["base", "standard", "strict", "interpreted"].map(|name| find(name, &[]).unwrap())
+#[test]
+fn the_policies_for_one_job_say_what_their_names_promise() {
+    let [command, compute, service, migration] = ["command", "compute", "service", "migration"].map(shipped);
+
+    assert_eq!((command.filesystem.grants, command.filesystem.tmp), (Grants::ReadWrite, Some(64 << 20)));
+    assert!(command.host.stdio && command.host.env);
+    assert_eq!((compute.host.clock, compute.host.random), (Clock::Deterministic, Random::Deterministic));
+    assert_eq!((compute.filesystem.grants, compute.filesystem.tmp), (Grants::None, None));
+    assert_eq!((compute.invocation.interrupt, compute.host.env), (Interrupt::Fuel, false));
+    assert_eq!((service.filesystem.grants, service.host.env), (Grants::None, false));
+    assert_eq!((service.host.clock, service.host.random), (Clock::Real, Random::Real));
+    for layer in [Layer::CgroupMemory, Layer::CgroupCpu, Layer::CgroupPids] {
+        assert_eq!(service.require[&layer], Requirement::Required, "{layer}");
+    }
+    // In everything but the one layer, the words of standard.
+    let mut differing: Vec<String> =
+        paths().filter(|path| migration.text(path) != shipped("standard").text(path)).collect();
+    differing.sort();
+    assert_eq!(differing, ["require.landlock.fs"]);
+    assert_eq!(migration.require[&Layer::LandlockFs], Requirement::BestEffort);
+}
+
+#[test]
+fn the_shipped_policies_stand_without_a_warning() {
+    let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies"));
+    for (name, text) in BUILTIN {
+        let file = dir.join(format!("{name}.toml"));
+
+        let (_, found) = Site::new().for_review().check(&file).unwrap_or_else(|e| panic!("{e}"));
+
+        assert_eq!(fs::read_to_string(&file).unwrap(), *text, "{name} is not the file that is built in");
+        let warnings: Vec<String> = found
+            .iter()
+            .filter(|f| f.severity > Severity::Note && f.rule != Rule::FileAccess)
+            .map(|f| f.to_string())
+            .collect();
+        assert_eq!(warnings, [""; 0], "{name}");
+        assert!(!summary(text).is_empty(), "{name} does not say what it is for");
+    }
+}
+
+#[test]
+fn what_a_policy_is_for_stays_so_in_those_that_extend_it() {
+    for (text, key) in [
+        ("extends = \"compute\"\n[host]\nclock = \"real\"", "host.clock"),
+        ("extends = \"compute\"\n[filesystem]\ngrants = \"read-only\"", "filesystem.grants"),
+        ("extends = \"service\"\n[host]\nenv = true", "host.env"),
+        ("extends = \"service\"\n[require]\n\"cgroup.memory\" = \"best-effort\"", "require.cgroup.memory"),
+        ("extends = \"command\"\n[require]\n\"landlock.fs\" = \"off\"", "require.landlock.fs"),
+        ("extends = \"migration\"\n[require]\n\"seccomp.main\" = \"off\"", "require.seccomp.main"),
+    ] {
+        let dir = dir(&[("mine.toml", &format!("version = 1\n{text}\n"))]);
+
+        let error = error("mine", &[dir.path().to_path_buf()]);
+
+        assert!(error.contains(&format!("{key} is looser than")), "{error}");
     }
 }
 
 #[test]
 fn strict_grants_no_more_than_standard() {
-    let [_, standard, strict, _] = BUILTIN.map_policies();
+    let [standard, strict] = ["standard", "strict"].map(shipped);
 
     assert!(strict.wasm.memory <= standard.wasm.memory && strict.process.memory <= standard.process.memory);
     assert!(strict.invocation.timeout <= standard.invocation.timeout);

@@ -69,6 +69,8 @@ pub struct Grant {
     pub host: String,
     /// Whether the plugin may write there.
     pub writable: bool,
+    /// Most bytes that a project quota of the file system must let be written, where policy names them.
+    pub quota: Option<u64>,
 }
 
 /// What the launcher tells the broker.

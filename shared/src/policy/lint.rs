@@ -76,7 +76,8 @@ impl<'a> Lint<'a> {
 
     fn layers(&mut self) {
         for (layer, requirement) in &self.policy().require {
-            if *requirement == Requirement::Off {
+            // No process of the host has it unless somebody asks, and it costs speed: to be without is nothing to warn of.
+            if *requirement == Requirement::Off && *layer != Layer::Speculation {
                 let message = format!("layer {layer} is not applied. {}", layer.purpose());
                 let help = "\"best-effort\" takes it where the host has it";
                 self.at(&format!("require.{layer}"), Rule::LayerOff, message, help);
@@ -159,7 +160,9 @@ impl<'a> Lint<'a> {
                     size_text(bytes),
                     size_text(held)
                 );
-                self.at_any(&[path, "process.memory"], Rule::Shadowed, message, help);
+                // Who bounds the process need not have heard of arguments; who bounds arguments should know of the process.
+                let about = if path == "wasm.hostcall_bytes" { &[path][..] } else { &[path, "process.memory"] };
+                self.at_any(about, Rule::Shadowed, message, help);
             }
         }
         if policy.invocation.timeout > policy.supervision.window && policy.supervision.restarts > 0 {
@@ -171,11 +174,13 @@ impl<'a> Lint<'a> {
 
     fn rules_without_effect(&mut self) {
         let interrupt = self.policy().invocation.interrupt;
-        if interrupt != Interrupt::Epoch {
+        // A file that extends nothing has to set every key.
+        let whole = self.resolved.sources.len() == 1;
+        if interrupt != Interrupt::Epoch && !whole {
             let message = "invocation.grace has no effect: the guest is not interrupted by epoch".to_string();
             self.at("invocation.grace", Rule::NeverMatches, message, "set interrupt = \"epoch\", or leave it out");
         }
-        if interrupt != Interrupt::Fuel {
+        if interrupt != Interrupt::Fuel && !whole {
             let message = "invocation.fuel has no effect: the guest's steps are not counted".to_string();
             self.at("invocation.fuel", Rule::NeverMatches, message, "set interrupt = \"fuel\", or leave it out");
         }

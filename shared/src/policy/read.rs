@@ -4,7 +4,7 @@ use super::{
     AddedSyscall, DirGrant,
     diagnostic::Rule,
     order,
-    schema::{KEYS, Key, Kind, VERSION, Value, sections},
+    schema::{KEYS, Key, Kind, QUOTA, VERSION, Value, sections},
     suggest,
     text::{Reader, Value as Text},
     unit,
@@ -365,6 +365,17 @@ fn dir<'s>(reader: &mut Reader<'s>, text: &Text<'s>) -> Option<DirGrant> {
         None => None,
         Some(quota) => {
             let bytes = quantity(reader, None, quota, "a size", unit::size, unit::size_text)?;
+            let (min, max) = QUOTA;
+            if !(min..=max).contains(&bytes) {
+                let (min, max) = (unit::size_text(min), unit::size_text(max));
+                reader.report(
+                    Rule::OutOfRange,
+                    quota.span(),
+                    format!("a quota must lie between {min} and {max}"),
+                    None,
+                );
+                return None;
+            }
             if writable == Some(false) {
                 let help = Some("leave `quota` out, or set `writable = true`".to_string());
                 reader.report(Rule::BadValue, quota.span(), "a directory that is only read has no quota", help);

@@ -251,6 +251,9 @@ const fn time(min: Duration, max: Duration) -> Kind {
     Kind::Time { min, max }
 }
 
+/// Smallest and largest `quota` of a directory. Quotas are held in blocks, of 4 KiB on most file systems.
+pub const QUOTA: (u64, u64) = (4 * KIB, 1024 * TIB);
+
 keys! {
     wasm.engine: Kind::Word(ENGINES), Larger,
         "native: machine code. interpreted: no executable memory, some ten times slower",

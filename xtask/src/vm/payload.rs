@@ -18,10 +18,16 @@ pub const DISK: &str = "bulkhead.img";
 /// A test program: its name in tests.txt, and where it stands.
 type TestProgram = (String, PathBuf);
 
-/// Builds the test programs of what `cargo test` tests by default, as `cargo xtask test` does: what that has built is not
-/// built again.
+/// Builds the test programs of what `cargo test` tests by default, as `cargo xtask test` does, and those that want the
+/// machine's kernel: most of what that has built is not built again.
 pub fn test_programs() -> Result<Vec<TestProgram>, Failure> {
-    let mut build = cargo(["test", "--release", "--no-run", "--message-format=json-render-diagnostics"]);
+    let mut build = cargo([
+        "test",
+        "--release",
+        "--no-run",
+        "--features=bulkhead-tests/vm",
+        "--message-format=json-render-diagnostics",
+    ]);
     eprintln!("==> {}", shown(&build));
     let output = build.stderr(Stdio::inherit()).output().map_err(|e| format!("cargo: {e}"))?;
     if !output.status.success() {

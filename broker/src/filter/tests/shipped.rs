@@ -7,7 +7,10 @@ use crate::filter::{
     rules::{Action, NOT_THERE},
     syscall_names,
 };
-use bulkhead_shared::policy::AddedSyscall;
+use bulkhead_shared::{
+    message::worker::{Clock, Random},
+    policy::AddedSyscall,
+};
 
 const FAIL: Action = NOT_THERE;
 
@@ -184,6 +187,20 @@ fn foreign_architectures_and_x32_kill() {
         assert_eq!(filter.answer(Arch::X86_64.audit(), 0x4000_0000 | 1, &[0; 6]), Action::Kill);
         assert_eq!(filter.answer(Arch::X86_64.audit(), u32::MAX, &[0; 6]), Action::Kill);
     }
+}
+
+#[test]
+fn only_real_clocks_add_system_calls_and_no_randomness_does() {
+    let groups = |clock, random| {
+        let mut policy = standard();
+        (policy.host.clock, policy.host.random) = (clock, random);
+        Class::Worker(Features::granted(&policy, true, true, &[])).groups()
+    };
+    let nothing = groups(Clock::None, Random::None);
+
+    assert_eq!(groups(Clock::Deterministic, Random::Deterministic), nothing);
+    assert_eq!(groups(Clock::None, Random::Real), nothing);
+    assert!(groups(Clock::Real, Random::Real).contains(&"clock") && !nothing.contains(&"clock"));
 }
 
 #[test]

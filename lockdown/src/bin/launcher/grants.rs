@@ -2,7 +2,10 @@
 //!
 //! A plain directory descriptor would let `..` out to the host; a detached mount has nothing above it.
 
-use super::ids::{self, Ids};
+use super::{
+    ids::{self, Ids},
+    quota,
+};
 use bulkhead_lockdown::{
     fault::{Fault, Step},
     sys_unsafe,
@@ -10,9 +13,9 @@ use bulkhead_lockdown::{
 use bulkhead_shared::message::launcher::{Grant, Protected};
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2},
+    fcntl::{AtFlags, OFlag, open, openat},
     sys::{
-        stat::{FileStat, Mode, fstat},
+        stat::{FileStat, Mode, SFlag, fstat, fstatat},
         statfs::fstatfs,
     },
 };
@@ -40,11 +43,8 @@ const KERNEL_FILE_SYSTEMS: [(i64, &str); 14] = [
 pub fn detach(grant: &Grant, protected: &[Protected]) -> Result<OwnedFd, Fault> {
     let step = format!("grant {:?}", grant.host);
     let fault = |cause: String| Fault::new(step.clone(), cause);
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    // The one walk of the path; everything after looks at the descriptor. No link is followed: what a plugin could write
-    // once must not decide what is granted next.
-    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    let directory = openat2(AT_FDCWD, grant.host.as_str(), how).map_err(|e| match e {
+    // The one walk of the path; everything after looks at the descriptor.
+    let directory = walk(&grant.host).map_err(|e| match e {
         Errno::ELOOP => {
             fault("there is a symbolic link on the way".to_owned()).with_cure("name the path that it leads to")
         }
@@ -55,6 +55,9 @@ pub fn detach(grant: &Grant, protected: &[Protected]) -> Result<OwnedFd, Fault> 
         if !ours.readable || grant.writable {
             refuse_relative_of(directory.as_fd(), &ours.path).map_err(&fault)?;
         }
+    }
+    if let Some(most) = grant.quota.filter(|_| grant.writable) {
+        quota::verify(directory.as_fd(), most, &grant.host)?;
     }
 
     let tree = sys_unsafe::clone_mount(directory.as_fd()).map_err(|e| match e {
@@ -69,6 +72,33 @@ pub fn detach(grant: &Grant, protected: &[Protected]) -> Result<OwnedFd, Fault> 
     }
     sys_unsafe::set_mount_attributes(tree.as_fd(), attributes, None).step(&step)?;
     Ok(tree)
+}
+
+/// Opens a directory by its absolute path, and follows no link on the way: what a plugin could write once must not decide what
+/// is granted next. ELOOP where there is one.
+///
+/// One step for each part, by descriptor. openat2(2) would do it in one call, and is hidden by systemd's RestrictSUIDSGID=,
+/// under which brokers are run.
+fn walk(path: &str) -> Result<OwnedFd, Errno> {
+    // With O_DIRECTORY, so that an automount is mounted.
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    if !path.starts_with('/') {
+        return Err(Errno::EINVAL);
+    }
+    let mut at = open("/", flags, Mode::empty())?;
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        at = openat(&at, part, flags, Mode::empty()).map_err(|errno| match errno {
+            // It is refused either way; this is for the words.
+            Errno::ENOTDIR if is_link(at.as_fd(), part) => Errno::ELOOP,
+            errno => errno,
+        })?;
+    }
+    Ok(at)
+}
+
+fn is_link(directory: BorrowedFd<'_>, name: &str) -> bool {
+    let kind = |stat: FileStat| SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
+    fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| kind(stat) == SFlag::S_IFLNK)
 }
 
 /// Makes the owner of a detached directory and the worker one id within that mount (mount_setattr(2), MOUNT_ATTR_IDMAP): what
@@ -176,4 +206,37 @@ fn for_each_above(
 
 fn same(a: &FileStat, b: &FileStat) -> bool {
     (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink};
+
+    #[test]
+    fn a_walk_ends_at_the_directory_and_follows_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(top.join("a/b")).unwrap();
+        fs::write(top.join("file"), "").unwrap();
+        symlink("a", top.join("link")).unwrap();
+        symlink(top.join("a/b"), top.join("a/last")).unwrap();
+        let walked = |path: &str| walk(&format!("{}/{path}", top.display()));
+
+        let there = fstat(walked("a//b/").unwrap()).unwrap();
+
+        let same = nix::sys::stat::stat(&top.join("a/b")).unwrap();
+        assert_eq!((there.st_dev, there.st_ino), (same.st_dev, same.st_ino));
+        for (path, errno) in [
+            ("link", Errno::ELOOP),
+            ("link/b", Errno::ELOOP),
+            ("a/last", Errno::ELOOP),
+            ("file", Errno::ENOTDIR),
+            ("file/x", Errno::ENOTDIR),
+            ("none", Errno::ENOENT),
+        ] {
+            assert_eq!(walked(path).unwrap_err(), errno, "{path}");
+        }
+        assert_eq!(walk("relative").unwrap_err(), Errno::EINVAL);
+    }
 }

@@ -383,14 +383,13 @@ fn value(kind: Kind) -> BoxedStrategy<Value> {
         }
         Kind::Dirs => {
             let entry =
-                (text(), text(), any::<bool>(), any::<Option<u64>>()).prop_map(|(host, guest, writable, quota)| {
-                    DirGrant {
+                (text(), text(), any::<bool>(), proptest::option::of(super::schema::QUOTA.0..=super::schema::QUOTA.1))
+                    .prop_map(|(host, guest, writable, quota)| DirGrant {
                         host: format!("/x{host}").replace("..", "__"),
                         guest,
                         writable,
                         quota: quota.filter(|_| writable),
-                    }
-                });
+                    });
             prop::collection::vec(entry, 0..4).prop_map(Value::Dirs).boxed()
         }
         Kind::Reserved => prop::collection::vec("[!-)+-~]{1,20}[*]?", 0..4).prop_map(Value::Names).boxed(),

@@ -1,7 +1,11 @@
 //! A command that does what its first argument says, one part of WASI each: for tests, built for preview 1 and 2.
 
+mod poll_unsafe;
+
 use std::{
+    collections::hash_map::RandomState,
     env, fs,
+    hash::{BuildHasher, Hasher},
     io::{self, Read, Write},
     path::Path,
     process::ExitCode,
@@ -62,6 +66,31 @@ fn run(what: &str, args: &[&str]) -> io::Result<ExitCode> {
         ("clock", _) => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
             writeln!(out, "{now}")?;
+        }
+        // How long everything took, in nanoseconds, as the two clocks have it.
+        ("times", _) => {
+            let (wall, start) = (SystemTime::now(), Instant::now());
+            writeln!(out, "{}", wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos()))?;
+            for time in [Duration::from_nanos(500), Duration::from_millis(7), Duration::from_secs(3600)] {
+                thread::sleep(time);
+                writeln!(out, "{}", start.elapsed().as_nanos())?;
+            }
+            writeln!(out, "{}", wall.elapsed().map_or(0, |d| d.as_nanos()))?;
+        }
+        ("naps", _) => loop {
+            thread::sleep(Duration::from_secs(3600));
+        },
+        // Waits for input, for so long at most.
+        ("wait", [ms]) => {
+            let start = Instant::now();
+            let came = poll_unsafe::input_within(ms.parse().unwrap_or(0));
+            writeln!(out, "{} {}", if came { "input" } else { "time" }, start.elapsed().as_millis())?;
+        }
+        // The seeds of two hash tables.
+        ("random", _) => {
+            for state in [RandomState::new(), RandomState::new()] {
+                writeln!(out, "{:016x}", state.build_hasher().finish())?;
+            }
         }
         ("allocate", [mebibytes]) => {
             let bytes = mebibytes.parse::<usize>().unwrap_or(0) << 20;
