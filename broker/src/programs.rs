@@ -62,6 +62,11 @@ impl Programs {
             directory: place.clone(),
         })
     }
+
+    /// Opens `bulkhead-probe-worker`, which need not be installed: only `bulkhead policy test` asks for it.
+    pub fn probe(&self) -> Result<Program, Error> {
+        open_program(&self.directory, "bulkhead-probe-worker")
+    }
 }
 
 fn open_program(place: &Path, name: &'static str) -> Result<Program, Error> {

@@ -6,7 +6,10 @@ use nix::{
     errno::Errno,
     sys::signal::{SigHandler, Signal, signal},
 };
-use std::ffi::CString;
+use std::{
+    ffi::CString,
+    os::fd::{AsRawFd, BorrowedFd},
+};
 
 /// Takes SIGXFSZ for no reason to die, as a worker does: a file that grows beyond its limit is an error.
 pub fn survive_file_size_limit() -> Came {
@@ -55,6 +58,34 @@ pub fn fork() -> Came {
     // SAFETY: without CLONE_VM and a stack the child has a copy of everything, and ends before it touches any of it; without
     // an exit signal nobody is told.
     unsafe { call(libc::SYS_clone, [0; 6]) }
+}
+
+/// Makes a thread, which ends at once. Not by pthread_create(3), which makes calls of its own before.
+pub fn thread() -> Came {
+    extern "C" fn nothing(_: *mut libc::c_void) -> libc::c_int {
+        0
+    }
+    const STACK: usize = 64 * 1024;
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM;
+    // Never given back: the thread may still be on it.
+    let stack: &'static mut [u128] = Box::leak(vec![0; STACK / size_of::<u128>()].into_boxed_slice());
+    let top = stack.as_mut_ptr_range().end;
+    // SAFETY: the stack is the thread's alone and as aligned as the ABI wants; the function touches nothing, thread-local
+    // memory of its parent's included, and at its return the C library's wrapper ends the thread.
+    Errno::result(unsafe { libc::clone(nothing, top.cast(), flags, std::ptr::null_mut()) }).map(drop)
+}
+
+/// Reads the first entries of a directory (getdents64(2)).
+pub fn read_entries(directory: BorrowedFd<'_>) -> Came {
+    let mut entries = [0u64; 512];
+    let (fd, at, bytes) = (directory.as_raw_fd() as u64, entries.as_mut_ptr() as u64, size_of_val(&entries) as u64);
+    // SAFETY: the kernel writes at most so many bytes to the buffer, which outlives the call.
+    unsafe { raw(libc::SYS_getdents64, [fd, at, bytes, 0, 0, 0]) }.map(drop)
 }
 
 /// Asks to be traced by the parent.

@@ -1,6 +1,6 @@
 //! Files and directories.
 
-use crate::Came;
+use crate::{Came, calls_unsafe::read_entries};
 use nix::{
     fcntl::{AT_FDCWD, OFlag, open, openat},
     sys::stat::Mode,
@@ -30,8 +30,7 @@ pub fn create(path: &str) -> Came {
 
 /// Opens a directory, and reads it.
 pub fn list(path: &str) -> Came {
-    let mut directory = nix::dir::Dir::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | PLAIN, Mode::empty())?;
-    directory.iter().next().map_or(Ok(()), |entry| entry.map(drop))
+    read_entries(open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | PLAIN, Mode::empty())?.as_fd())
 }
 
 /// Writes one byte at the end of a new file of so many bytes, which has no name by then.

@@ -7,7 +7,7 @@ use bulkhead_lockdown::Locked;
 use bulkhead_probe::{Came, calls_unsafe, cpu, files, memory_unsafe, network, processes};
 use bulkhead_shared::{
     message::{
-        probe::{FromProbe, ToProbe},
+        probe::{FromProbe, MAP_ONLY, ToProbe},
         setup::{Load, Role},
     },
     policy::Attempt,
@@ -69,7 +69,8 @@ fn attempt(ToProbe { attempt, number }: ToProbe) -> FromProbe {
             _ => Err(Errno::ESRCH),
         },
         Attempt::Fork => calls_unsafe::fork(),
-        Attempt::Thread => processes::thread(),
+        Attempt::Thread => calls_unsafe::thread(),
+        Attempt::Allocate(bytes) if number == MAP_ONLY => memory_unsafe::reserve(bytes),
         Attempt::Allocate(bytes) => memory_unsafe::touch(bytes),
         Attempt::Spin(time) => {
             cpu::burn(time);

@@ -26,6 +26,17 @@ pub fn touch(bytes: u64) -> Came {
     Errno::result(unsafe { libc::munmap(at.cast(), bytes) }).map(drop)
 }
 
+/// Maps so many bytes of memory, and uses none.
+pub fn reserve(bytes: u64) -> Came {
+    let bytes = usize::try_from(bytes).map_err(|_| Errno::ENOMEM)?;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at an address that the kernel chooses touches no memory of this program's.
+    match unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) } {
+        libc::MAP_FAILED => Err(Errno::last()),
+        _ => Ok(()),
+    }
+}
+
 /// Locks a page into memory.
 pub fn lock() -> Came {
     let at = map(PAGE, libc::PROT_READ | libc::PROT_WRITE)?;

@@ -2,25 +2,15 @@
 
 use crate::Came;
 use nix::{
-    errno::Errno,
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::thread;
 
 /// Sends a process a signal.
 pub fn signal(pid: i32, signal: Signal) -> Came {
     kill(Pid::from_raw(pid), signal)
-}
-
-/// Makes a thread.
-pub fn thread() -> Came {
-    match thread::Builder::new().spawn(|| {}) {
-        Ok(thread) => thread.join().map_err(|_| Errno::ECHILD),
-        Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
-    }
 }
 
 /// Makes a user namespace, and has every capability in it.

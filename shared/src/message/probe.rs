@@ -12,6 +12,10 @@
 use crate::policy::Attempt;
 use serde::{Deserialize, Serialize};
 
+/// [`ToProbe::number`] of an [`Attempt::Allocate`] that no limit stands behind: memory is mapped, and not used, for it would
+/// be the host's.
+pub const MAP_ONLY: i64 = 1;
+
 /// From the broker: what to try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToProbe {

@@ -75,7 +75,7 @@ pub enum Attempt {
     Fork,
     /// Makes a thread.
     Thread,
-    /// Takes so much memory, and uses every page of it.
+    /// Takes so much memory, and uses every page of it; where no limit is left that could hold it, none.
     Allocate(u64),
     /// Uses the CPU for so long.
     Spin(Duration),
@@ -244,7 +244,10 @@ impl fmt::Display for Attempt {
                 f.write_str("syscall ")?;
                 f.write_str(name)?;
                 let given = args.iter().rposition(|arg| *arg != 0).map_or(0, |last| last + 1);
-                args.iter().take(given).try_for_each(|arg| write!(f, " {arg:#x}"))
+                args.iter().take(given).try_for_each(|arg| match arg {
+                    0..=9 => write!(f, " {arg}"),
+                    _ => write!(f, " {arg:#x}"),
+                })
             }
         }
     }
