@@ -7,8 +7,14 @@ use std::{
 };
 
 /// What `cargo xtask build` makes, and the helper of this crate.
-pub const PROGRAMS: [&str; 5] =
-    ["bulkhead", "bulkhead-launcher", "bulkhead-worker", "bulkhead-compiler", "bulkhead-tests-subreaper"];
+pub const PROGRAMS: [&str; 6] = [
+    "bulkhead",
+    "bulkhead-launcher",
+    "bulkhead-worker",
+    "bulkhead-probe-worker",
+    "bulkhead-compiler",
+    "bulkhead-tests-subreaper",
+];
 
 /// The folder with the built programs: the one that `BULKHEAD_PROGRAMS` names, or two above the test binary.
 ///

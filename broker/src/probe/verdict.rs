@@ -210,7 +210,9 @@ impl Trial<'_> {
         match (stops, missing) {
             (true, _) => (true, format!("{by} alone: {came}{open}")),
             (false, Some(missing)) => (false, format!("{by} is not in force here ({missing}); {said}")),
-            (false, None) => (false, format!("{by} alone does not stop it: {came}{open}; what does is {said}")),
+            (false, None) => {
+                (false, format!("{by} alone does not stop it: {came}{open}; under the whole policy, {said}"))
+            }
         }
     }
 }

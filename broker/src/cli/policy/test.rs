@@ -148,7 +148,7 @@ fn line(name: &str, verdict: &Verdict, width: usize, deep: bool) -> String {
     let mut text = match verdict.passed {
         true => format!("{green}ok    {plain}  {attempt:<width$}  {}  ({why})\n", verdict.expect),
         false => format!(
-            "{red}FAILED{plain}  {attempt:<width$}\n          expected: {}  ({}:{})\n          seen:     {why}\n",
+            "{red}FAILED{plain}  {attempt}\n          expected: {}  ({}:{})\n          seen:     {why}\n",
             verdict.expect,
             Untrusted(name),
             verdict.line
