@@ -215,27 +215,27 @@ impl Probe {
             | Attempt::List(path)
             | Attempt::Execute(path)
             | Attempt::Grow { folder: path, .. }
-            | Attempt::ConnectUnix(path) => self.map(path),
+            | Attempt::ConnectUnix(path) => place(&self.policy, path),
             _ => false,
         };
         (attempt, granted)
     }
+}
 
-    /// Turns a path of the host that lies in a granted directory into that in the worker; whether it is granted.
-    fn map(&self, path: &mut String) -> bool {
-        let below = |folder: &str, path: &str| -> Option<String> {
-            let rest = path.strip_prefix(folder.trim_end_matches('/'))?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
-        };
-        let dirs = self.policy.filesystem.dirs.iter().enumerate();
-        let found = dirs.filter_map(|(index, dir)| Some((index, below(&dir.host, path)?)));
-        // The nearest: of one directory in another, the inner one.
-        if let Some((index, rest)) = found.min_by_key(|(_, rest)| rest.len()) {
-            *path = format!("/grant/{index}{rest}");
-            return true;
-        }
-        self.policy.filesystem.tmp.is_some() && below("/tmp", path).is_some()
+/// Turns a path of the host that lies in a granted directory into that in the worker; whether it is granted.
+fn place(policy: &Policy, path: &mut String) -> bool {
+    let below = |folder: &str, path: &str| -> Option<String> {
+        let rest = path.strip_prefix(folder.trim_end_matches('/'))?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
+    };
+    let dirs = policy.filesystem.dirs.iter().enumerate();
+    let found = dirs.filter_map(|(index, dir)| Some((index, below(&dir.host, path)?)));
+    // The nearest: of one directory in another, the inner one.
+    if let Some((index, rest)) = found.min_by_key(|(_, rest)| rest.len()) {
+        *path = format!("/grant/{index}{rest}");
+        return true;
     }
+    policy.filesystem.tmp.is_some() && below("/tmp", path).is_some()
 }
 
 /// Whether anything bounds the memory of this process.
@@ -326,5 +326,48 @@ fn words(outcome: &Outcome) -> String {
         Outcome::SetupFailed(failure) => failure.to_string(),
         Outcome::Refused(refusal) => refusal.message.clone(),
         other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policies;
+    use bulkhead_shared::policy::DirGrant;
+
+    fn granting(hosts: &[&str], tmp: Option<u64>) -> Policy {
+        let mut policy = policies::find("standard", &[]).unwrap();
+        policy.filesystem.dirs = hosts
+            .iter()
+            .map(|host| DirGrant { host: (*host).into(), guest: "/g".into(), writable: false, quota: None })
+            .collect();
+        policy.filesystem.tmp = tmp;
+        policy
+    }
+
+    #[test]
+    fn paths_of_granted_directories_are_those_in_the_worker() {
+        let policy = granting(&["/srv", "/srv/data/", "/opt"], None);
+        for (path, inside, granted) in [
+            ("/srv/x", "/grant/0/x", true),
+            ("/srv", "/grant/0", true),
+            ("/srv/data/x", "/grant/1/x", true),
+            ("/srv/data/../../etc", "/grant/1/../../etc", true),
+            ("/srvx", "/srvx", false),
+            ("/optional/x", "/optional/x", false),
+            ("/tmp/x", "/tmp/x", false),
+            ("/grant/0/x", "/grant/0/x", false),
+        ] {
+            let mut placed = path.to_owned();
+            assert_eq!(place(&policy, &mut placed), granted, "{path}");
+            assert_eq!(placed, inside);
+        }
+    }
+
+    #[test]
+    fn a_tmp_of_its_own_is_granted_where_it_is() {
+        let mut path = "/tmp/x".to_owned();
+        assert!(place(&granting(&[], Some(4096)), &mut path));
+        assert_eq!(path, "/tmp/x");
     }
 }

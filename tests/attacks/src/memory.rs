@@ -2,26 +2,26 @@
 
 use crate::args::{Args, Came};
 use bulkhead_lockdown::sys_unsafe::prctl;
-use bulkhead_probe::memory_unsafe as memory;
+use bulkhead_probe::memory_unsafe;
 
 /// Uses so many bytes of memory.
 pub fn touch(args: &Args) -> Came {
-    memory::touch(args.number(0)).map(|()| 0)
+    memory_unsafe::touch(args.number(0)).map(|()| 0)
 }
 
 /// Locks a page into memory.
 pub fn lock_memory(_: &Args) -> Came {
-    memory::lock().map(|()| 0)
+    memory_unsafe::lock().map(|()| 0)
 }
 
 /// Writes code to memory, makes that executable, and runs it.
 pub fn run_written_code(_: &Args) -> Came {
-    memory::run_written_code().map(|()| 0)
+    memory_unsafe::run_written_code().map(|()| 0)
 }
 
 /// Asks for memory that can be written and run from the start.
 pub fn map_written_code(_: &Args) -> Came {
-    memory::map_written_code().map(|()| 0)
+    memory_unsafe::map_written_code().map(|()| 0)
 }
 
 /// What the kernel says of speculative store bypass in this process (PR_GET_SPECULATION_CTRL).
