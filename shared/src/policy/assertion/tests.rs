@@ -73,7 +73,7 @@ fn the_mark_stands_under_the_word_that_is_wrong() {
 fn where_the_file_spells_it_otherwise_the_mark_stands_under_the_whole() {
     let found = error("[[test]]\nattempt = \"read \\u0065tc\"\nexpect = \"denied\"\n");
 
-    assert_eq!((found.message.as_str(), found.column, found.mark.1), ("`etc` is no absolute path", 11, 16));
+    assert_eq!((found.message.as_str(), found.column, found.mark.1), ("`etc` is no absolute path", 11, 15));
 }
 
 #[test]
