@@ -41,7 +41,6 @@ pub enum Action {
     },
     /// Check policy files: all errors and doubts, each with its line and a suggestion.
     Check(check::Check),
-    /// Try what policies say of themselves ([[test]]), in processes that are really locked down.
     Test(test::Test),
 }
 

@@ -246,3 +246,16 @@ fn one_bad_policy_does_not_hide_another() {
     finished.assert_code(POLICY).assert_says(["there is no policy `no-such-policy`"]);
     assert!(finished.out().ends_with("\n7 passed, 0 failed\n"), "{finished}");
 }
+
+#[test]
+fn help_names_every_attempt_and_every_expectation() {
+    let help = bulkhead(["policy", "test", "--help"]).finish();
+
+    help.assert_code(0);
+    for (form, _) in bulkhead::policy::assertion::FORMS {
+        assert!(help.out().contains(&format!("\n  {form} ")), "{form}\n{help}");
+    }
+    for word in ["allowed", "denied", "denied by LAYER", "killed", "violation"] {
+        assert!(help.out().contains(&format!("\n  {word} ")), "{word}\n{help}");
+    }
+}

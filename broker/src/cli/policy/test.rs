@@ -17,10 +17,11 @@ const WIDEST: usize = 36;
 
 /// Try what policies say of themselves ([[test]]), in processes that are really locked down.
 ///
-/// Each attempt is made by a process of its own that stands in for a worker that was taken over: same lock-down, same filters,
-/// no plugin. For `denied by LAYER` it is made once more with that layer alone in its way, the others that could stop it taken
-/// away, and once without it: then it works, and really connects, or makes a file and removes it. Nothing is written to what is
-/// there, and nothing stays.
+/// Each attempt is made by a process of its own that stands in for a worker that was taken over:
+/// same lock-down, same filters, no plugin. For `denied by LAYER` it is made once more with that
+/// layer alone in its way, the others that could stop it taken away, and once without it: then it
+/// works, and really connects, or makes a file and removes it. Nothing is written to what is there,
+/// and nothing stays.
 ///
 /// A test stands in the policy's file:
 ///
@@ -28,10 +29,14 @@ const WIDEST: usize = 36;
 ///   attempt = "read /etc/passwd"
 ///   expect = "denied by landlock"
 ///
-/// To expect: `allowed`; `denied`; `denied by LAYER`, or by a family of layers; `killed`, where the worker does not survive it;
-/// `violation`, where it ends the worker and the plugin is to blame.
+/// To expect:
+///   allowed           it works
+///   denied            it does not, whatever stops it
+///   denied by LAYER   nor would it with that layer, or family of layers, alone in its way
+///   killed            the worker does not survive it
+///   violation         it ends the worker, and the plugin is to blame
 #[derive(Args)]
-#[command(after_help = after_help())]
+#[command(after_help = after_help(), verbatim_doc_comment)]
 pub struct Test {
     /// The policies: files, or names.
     #[arg(required = true, value_name = "FILE|NAME")]
