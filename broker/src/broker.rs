@@ -9,6 +9,7 @@ use crate::{
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
     policies::Site,
+    probe::Probe,
     process::failed,
     programs::Programs,
 };
@@ -121,7 +122,7 @@ impl Broker {
     ///
     /// The policy holds as far as the site's ceiling permits it.
     pub fn load(&self, source: Source<'_>, mut options: PluginOptions) -> Result<Plugin, Outcome> {
-        options.policy = self.inner.ceilings.iter().fold(options.policy, |policy, ceiling| policy.under(ceiling));
+        options.policy = self.inner.capped(options.policy);
         let max = options.policy.compiler.max_input;
         let (input, name) = match source {
             Source::Path(path) => (Sealed::copy_path(path, max), Some(path.to_string_lossy().into_owned())),
@@ -133,6 +134,14 @@ impl Broker {
             e => Outcome::Refused(Refusal { message: e.to_string() }),
         })?;
         Plugin::load(&self.inner, input, name, options)
+    }
+
+    /// Has attempts made in workers that were taken over, under this policy, as far as the site's ceiling permits it.
+    ///
+    /// # Errors
+    /// Where `bulkhead-probe-worker` is not installed beside the other programs.
+    pub fn probe(&self, policy: Policy) -> Result<Probe, Outcome> {
+        Probe::new(&self.inner, self.inner.capped(policy))
     }
 
     /// Whether it works without privilege of the host's; workers then run as the broker's own user on the host.
@@ -177,6 +186,11 @@ impl Inner {
             known.insert(name, battery.clone());
         }
         Ok(battery)
+    }
+
+    /// The policy as far as the site's ceilings permit it.
+    fn capped(&self, policy: Policy) -> Policy {
+        self.ceilings.iter().fold(policy, |policy, ceiling| policy.under(ceiling))
     }
 
     /// Directories of our own that no plugin is granted.

@@ -13,7 +13,7 @@ use bulkhead_shared::{
     describe::Description,
     message::{
         compiler::{FromCompiler, Job},
-        setup::{Load, Role},
+        setup::{Load, Role, Root},
         worker::Engine,
     },
     outcome::{MemoryLimit, Outcome, Phase, Refusal, Violation},
@@ -105,7 +105,7 @@ fn start(broker: &Inner, policy: &Policy) -> Result<Process, Outcome> {
             cgroup: Limits::compiler(policy),
             rlimits: limits::compiler(policy),
             grants: Vec::new(),
-            tmp: None,
+            root: Root::default(),
             protected: Vec::new(),
             ring_bytes: RINGS,
             max_message: MAX_MESSAGE,

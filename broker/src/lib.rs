@@ -43,6 +43,7 @@ pub mod doctor;
 pub mod filter;
 pub mod memfd;
 pub mod policies;
+pub mod probe;
 pub mod report;
 pub mod wave;
 
@@ -59,6 +60,7 @@ mod programs;
 #[cfg(test)]
 mod skip;
 mod spawn_unsafe;
+mod spec;
 mod stdio;
 mod sys_unsafe;
 mod table;

@@ -2,22 +2,21 @@
 
 use crate::{
     broker::Inner,
-    cgroup::Limits as CgroupLimits,
     class::{Battery, Class},
     compile::{self, Compiled},
     filter,
-    invocation::{Invocation, REPLY_RING},
+    invocation::Invocation,
     limits,
     memfd::Sealed,
     process::{Process, Spec, Woken, failed, protocol, refused_call, timed_out},
     report::Report,
+    spec,
     stdio::{Input, Output, Streams},
 };
 use bulkhead_shared::{
     describe::{Description, Function, ItemKind, Kind},
     layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
-        launcher::Grant,
         setup::{Load, Role},
         worker::{Call, Dir, Engine as Knobs, FromWorker, LoadFailure, Plugin as Order, Wasi},
     },
@@ -31,9 +30,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// Bytes of the request and of the reply ring of a worker.
-const RINGS: [u32; 2] = [64 * 1024, REPLY_RING];
 
 /// How a plugin is loaded.
 pub struct PluginOptions {
@@ -302,27 +298,8 @@ impl Plugin {
         let features = self.features();
         let filters = filter::programs(&self.policy, filter::Class::Worker(features), filter::Arch::HOST)
             .map_err(|e| failed("compile the filters", e))?;
-        let rlimits = limits::worker(&self.policy);
-        let spec = |role| Spec {
-            role,
-            program: &broker.programs.worker,
-            policy: &self.policy,
-            filters: (&filters.main, &filters.closing),
-            cgroup: CgroupLimits::worker(&self.policy),
-            rlimits: rlimits.clone(),
-            grants: match role {
-                Role::Sacrifice => Vec::new(),
-                _ => self
-                    .grants
-                    .iter()
-                    .map(|g| Grant { host: g.host.clone(), writable: g.writable, quota: g.quota })
-                    .collect(),
-            },
-            tmp: self.policy.filesystem.tmp,
-            protected: broker.protected(),
-            ring_bytes: RINGS,
-            max_message: u32::try_from(self.policy.invocation.max_message).unwrap_or(u32::MAX),
-        };
+        let spec = || spec::worker(&broker, &self.policy, &filters, &self.grants);
+        let rlimits = spec().rlimits;
 
         let shape = format!("tmp {:?}", self.policy.filesystem.tmp);
         let class = Class::new(
@@ -332,10 +309,11 @@ impl Plugin {
             &rlimits,
             &shape,
         );
-        let battery = broker.battery(&class, || sacrifice(&broker, spec(Role::Sacrifice)))?;
+        let forlorn = spec::worker(&broker, &self.policy, &filters, &[]);
+        let battery = broker.battery(&class, || sacrifice(&broker, Spec { role: Role::Sacrifice, ..forlorn }))?;
         battery.check()?;
 
-        let mut process = Process::start(&broker.launcher, &broker.cgroups, spec(Role::Worker))?;
+        let mut process = Process::start(&broker.launcher, &broker.cgroups, spec())?;
         let at = Instant::now();
         let code = self.compiled.code.share().map_err(|e| failed("share the native code", e))?;
         process.load(&Load::Plugin(Box::new(self.order())), &[code.as_fd()])?;

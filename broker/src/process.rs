@@ -14,7 +14,7 @@ use bulkhead_shared::{
     layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
         launcher::{Grant, Identity, Namespaces, Protected, Start},
-        setup::{Assignment, Attempt, FromSetup, Load, MAX_PACKET, Mount, Rlimit, Role, Root},
+        setup::{Assignment, Attempt, FromSetup, Load, MAX_PACKET, Rlimit, Role, Root},
     },
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
     packet,
@@ -60,10 +60,10 @@ pub(crate) struct Spec<'a> {
     pub cgroup: Limits,
     /// setrlimit(2).
     pub rlimits: Vec<Rlimit>,
-    /// Granted directories.
+    /// Granted directories, as the launcher mounts them.
     pub grants: Vec<Grant>,
-    /// Bytes of a private writable /tmp.
-    pub tmp: Option<u64>,
+    /// The root that the process makes itself, and its rules for those directories.
+    pub root: Root,
     /// Bulkhead's own directories.
     pub protected: Vec<Protected>,
     /// Bytes of the request and of the reply ring.
@@ -190,10 +190,7 @@ impl Process {
             role: spec.role,
             layers: spec.policy.require.iter().map(|(layer, requirement)| (*layer, *requirement)).collect(),
             host_name: HOST_NAME.to_owned(),
-            root: Root {
-                mounts: spec.grants.iter().map(|grant| Mount { writable: grant.writable }).collect(),
-                tmp: spec.tmp,
-            },
+            root: spec.root.clone(),
             rlimits: spec.rlimits.clone(),
             main_filter: spec.filters.0.clone(),
             closing_filter: spec.filters.1.clone(),

@@ -52,6 +52,11 @@ impl Programs {
             directory: place,
         })
     }
+
+    /// Opens `bulkhead-probe-worker`, which need not be installed: only `bulkhead policy test` asks for it.
+    pub fn probe(&self) -> Result<Program, Error> {
+        open_program(&self.directory, "bulkhead-probe-worker")
+    }
 }
 
 /// The first of the places where the programs can be that has a launcher: all of them must be of one installation.

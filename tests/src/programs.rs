@@ -7,13 +7,15 @@ use std::{
 };
 
 /// What `cargo xtask build` makes: the programs themselves, and those that tests run.
-pub const PROGRAMS: [&str; 7] = [
+pub const PROGRAMS: [&str; 9] = [
     "bulkhead",
     "bulkhead-launcher",
     "bulkhead-worker",
+    "bulkhead-probe-worker",
     "bulkhead-compiler",
     "bulkhead-attacker",
     "bulkhead-tests-embedder",
+    "bulkhead-tests-without",
     "bulkhead-tests-subreaper",
 ];
 

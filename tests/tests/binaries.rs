@@ -8,6 +8,7 @@ const BROKER: &str = "bulkhead";
 const LAUNCHER: &str = "bulkhead-launcher";
 const WORKER: &str = "bulkhead-worker";
 const COMPILER: &str = "bulkhead-compiler";
+const PROBE: &str = "bulkhead-probe-worker";
 
 /// How often the bytes of a marker stand in a program, in whatever case.
 fn mentions(program: &str, marker: &str) -> usize {
@@ -38,6 +39,27 @@ fn what_faces_hostile_bytes_has_no_ipc_channel() {
         assert!(known > 0, "the marker {marker} is worth nothing");
         assert_eq!(mentions(WORKER, marker), 0, "{marker}");
         assert_eq!(mentions(COMPILER, marker), 0, "{marker}");
+        assert_eq!(mentions(PROBE, marker), 0, "{marker}");
+    }
+}
+
+#[test]
+fn the_probe_has_no_webassembly() {
+    for marker in ["wasmtime-48", "wasmtime"] {
+        assert!(mentions(WORKER, marker) > 0, "the marker {marker} is worth nothing");
+        assert_eq!(mentions(PROBE, marker), 0, "{marker}");
+    }
+    assert!(mentions(COMPILER, "wasmparser-") > 0, "the marker is worth nothing");
+    assert_eq!(mentions(PROBE, "wasmparser-"), 0);
+}
+
+#[test]
+fn only_the_probe_has_code_to_try_anything_with() {
+    for marker in [".bulkhead-probe-", "AT_EXECVE_CHECK", "a probe runs no plugin"] {
+        assert!(mentions(PROBE, marker) > 0, "the marker {marker} is worth nothing");
+        for program in [BROKER, LAUNCHER, WORKER, COMPILER] {
+            assert_eq!(mentions(program, marker), 0, "{program}: {marker}");
+        }
     }
 }
 
@@ -69,7 +91,7 @@ fn broker_and_launcher_have_no_webassembly_runtime() {
 
 #[test]
 fn the_programs_are_stripped() {
-    for program in [BROKER, LAUNCHER, WORKER, COMPILER] {
+    for program in [BROKER, LAUNCHER, WORKER, COMPILER, PROBE] {
         assert_eq!(mentions(program, "\0.symtab\0"), 0, "{program}");
         assert!(mentions(program, "\0.dynsym\0") > 0, "the marker is worth nothing");
     }

@@ -8,7 +8,7 @@ use std::{fs, time::Instant};
 
 pub const HELP: &str = "
 Builds Bulkhead as `cargo xtask build` does, and runs every test in release:
-  cargo test --release                         broker, launcher, worker, and the end-to-end tests
+  cargo test --release                         broker, launcher, worker, probe, and the end-to-end tests
   cargo test --release -p bulkhead-compiler    compiler
   the model of the ring under loom             every order of two threads, within bounds
 

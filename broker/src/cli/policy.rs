@@ -2,6 +2,7 @@
 
 mod check;
 mod reference;
+mod test;
 
 use crate::{ends, print};
 use bulkhead::policies::Site;
@@ -44,6 +45,7 @@ pub enum Action {
     /// Print every key and layer with its default and meaning, in Markdown, for the policy guide.
     #[command(hide = true)]
     Reference(reference::Reference),
+    Test(test::Test),
 }
 
 impl Action {
@@ -60,6 +62,7 @@ impl Action {
             },
             Action::Check(check) => check.go(),
             Action::Reference(reference) => reference.go(),
+            Action::Test(test) => test.go(),
         }
     }
 }

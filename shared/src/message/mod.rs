@@ -6,8 +6,10 @@
 //! | [`setup`] | broker and a worker or compiler that has seen no hostile byte yet | one SOCK_SEQPACKET socket |
 //! | [`worker`] | broker and a hostile worker | sealed rings |
 //! | [`compiler`] | broker and a hostile compiler | sealed rings |
+//! | [`probe`] | broker and what stands in for a worker in `bulkhead policy test` | sealed rings |
 
 pub mod compiler;
 pub mod launcher;
+pub mod probe;
 pub mod setup;
 pub mod worker;

@@ -154,4 +154,6 @@ pub enum Load {
     Plugin(Box<super::worker::Plugin>),
     /// Compile. Descriptors: the sealed input, the output.
     Compile(super::compiler::Job),
+    /// Try what it is asked to ([`super::probe`]): for `bulkhead-probe-worker` alone. A worker refuses it.
+    Probe,
 }

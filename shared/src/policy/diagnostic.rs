@@ -70,6 +70,7 @@ rules! {
     MissingKey = "missing-key", Error, "A key or field that must be set is set nowhere.";
     Extends = "extends", Error, "The policy that is extended is not there, cannot be used, or leads in a circle.";
     TooLoose = "too-loose", Error, "A value is looser than that of an ancestor which does not mark the key `overridable`.";
+    Assertion = "assertion", Error, "What a test says is nothing that can be tried, or expected.";
     NothingWorks = "nothing-works", Error, "No worker could live under the policy, or nothing could be done in it.";
     FileAccess = "file-access", Warning, "Somebody else may change the policy's file: it would not be used for a run.";
     AboveCeiling = "above-ceiling", Warning, "The site's ceiling is tighter, and it is the ceiling that holds.";

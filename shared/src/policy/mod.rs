@@ -5,10 +5,12 @@
 //! * [`Policy`]'s `Display` is the way back: a policy file that sets every key;
 //! * [`schema`] is the language: every key, its kind, its bounds and which of its values is the looser one;
 //! * [`order`] compares policies: a child with its ancestors, any policy with the site's ceiling;
-//! * [`lint`] finds what is no error and most likely not meant.
+//! * [`lint`] finds what is no error and most likely not meant;
+//! * [`assertion`] is what a file says of itself, for `bulkhead policy test` to try.
 //!
 //! There are no defaults in code. A key that neither a file nor one it extends sets is an error.
 
+pub mod assertion;
 pub mod diagnostic;
 pub mod lint;
 pub mod order;
@@ -23,6 +25,7 @@ mod tests;
 pub mod text;
 pub mod unit;
 
+pub use assertion::{Assertion, Attempt, Expectation};
 pub use diagnostic::{Diagnostic, Diagnostics, Rule, Severity};
 pub use resolve::{Context, Missing, Origin, Resolved, Setting, resolve};
 pub use text::Source;

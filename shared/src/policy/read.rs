@@ -2,6 +2,7 @@
 
 use super::{
     AddedSyscall, DirGrant,
+    assertion::{self, Assertion},
     diagnostic::Rule,
     order,
     schema::{KEYS, Key, Kind, QUOTA, VERSION, Value, sections},
@@ -32,6 +33,8 @@ pub(super) struct Document {
     pub values: BTreeMap<usize, Placed<Value>>,
     /// `[require]`
     pub layers: BTreeMap<Layer, Placed<Requirement>>,
+    /// `[[test]]`
+    pub tests: Vec<Assertion>,
 }
 
 /// A value and its place.
@@ -69,6 +72,7 @@ pub(super) fn document<'s>(reader: &mut Reader<'s>, syscalls: &[&str]) -> Docume
             "extends" => document.extends = extends(reader, value),
             "overridable" => document.overridable = overridable(reader, value, name.span()),
             "require" => require(reader, value, "", &mut document.layers),
+            "test" => document.tests = assertion::read(reader, value, syscalls),
             section if KEYS.iter().any(|k| k.section == section) => {
                 if let Some(table) = reader.table(value, &format!("a table [{section}]")) {
                     self::section(reader, section, table, syscalls, &mut document.values);
@@ -84,7 +88,7 @@ pub(super) fn document<'s>(reader: &mut Reader<'s>, syscalls: &[&str]) -> Docume
                     );
                 }
                 None => {
-                    let known = ["version", "extends", "overridable"].into_iter().chain(sections());
+                    let known = ["version", "extends", "overridable", "test"].into_iter().chain(sections());
                     reader.unknown(name.span(), "section or key", other, "", known);
                 }
             },
@@ -308,7 +312,7 @@ fn syscall<'s>(reader: &mut Reader<'s>, text: &Text<'s>, known: &[&str]) -> Opti
 }
 
 /// The fields of an inline table, those that must be there and those that may; others are reported.
-fn fields<'s, 'v, const N: usize, const M: usize>(
+pub(super) fn fields<'s, 'v, const N: usize, const M: usize>(
     reader: &mut Reader<'s>,
     text: &'v Text<'s>,
     wanted: &str,

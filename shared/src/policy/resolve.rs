@@ -9,7 +9,7 @@
 //! * **under a ceiling, the tighter value of both holds**, key by key ([`Resolved::under`]).
 
 use super::{
-    Diagnostic, Diagnostics, Policy, Rule, order,
+    Assertion, Diagnostic, Diagnostics, Policy, Rule, order,
     read::{self, Document, Placed},
     schema::KEYS,
     suggest,
@@ -87,6 +87,8 @@ pub struct Resolved {
     pub settings: BTreeMap<String, Vec<Setting>>,
     /// By key: where a ceiling is tighter.
     pub cut: BTreeMap<String, Cut>,
+    /// What the policy's own file says of it, to be tried. Those of the files that it extends are theirs.
+    pub tests: Vec<Assertion>,
     /// The files, that of the policy first, then the one it extends, and so on.
     pub sources: Vec<Source>,
 }
@@ -231,8 +233,9 @@ fn effective(chain: Vec<(Source, Document)>) -> Result<Resolved, Vec<Diagnostic>
     }
     let settings = settings(&chain, &levels);
     let Some(policy) = levels.into_iter().next() else { return Err(Vec::new()) };
+    let tests = chain.first().map(|(_, document)| document.tests.clone()).unwrap_or_default();
     let sources = chain.into_iter().map(|(source, _)| source).collect();
-    Ok(Resolved { policy, settings, cut: BTreeMap::new(), sources })
+    Ok(Resolved { policy, settings, cut: BTreeMap::new(), tests, sources })
 }
 
 /// What this file sets looser than an ancestor that does not mark the key. `levels` are the policies that hold at this file

@@ -16,10 +16,7 @@ pub fn call(args: &Args) -> Came {
 
 /// Makes a ring by which the kernel makes calls that no filter sees.
 pub fn make_io_uring(_: &Args) -> Came {
-    // io_uring_params(2): 120 bytes, all zero for the defaults.
-    let mut parameters = [0u64; 15];
-    // SAFETY: the kernel reads and writes the parameters only, which outlive the call.
-    unsafe { raw(libc::SYS_io_uring_setup, [1, parameters.as_mut_ptr() as u64, 0, 0, 0, 0]) }.map(|_| 0)
+    bulkhead_probe::calls_unsafe::make_io_uring().map(|()| 0)
 }
 
 /// Makes a call by the numbers of another architecture: getpid of i386 is mkdir here.

@@ -1,22 +1,15 @@
 //! CPU time.
 
 use crate::args::{Args, Came};
+pub use bulkhead_probe::cpu::burn;
 use nix::time::{ClockId, clock_gettime};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Spins for so many milliseconds by the clock on the wall; those of CPU time that it got.
 pub fn spin(args: &Args) -> Came {
     let before = used()?;
     burn(Duration::from_millis(args.number(0)));
     Ok((used()? - before).as_millis() as i32)
-}
-
-/// Does nothing, busily.
-pub fn burn(time: Duration) {
-    let start = Instant::now();
-    while start.elapsed() < time {
-        std::hint::spin_loop();
-    }
 }
 
 fn used() -> nix::Result<Duration> {

@@ -1,13 +1,6 @@
 //! Ways to die.
 
 use crate::args::{Args, Came};
-use nix::sys::signal::{SigHandler, Signal, signal};
-
-/// Takes SIGXFSZ for no reason to die.
-pub fn survive_file_size_limit() -> nix::Result<()> {
-    // SAFETY: SIG_IGN is no handler of ours.
-    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.map(drop)
-}
 
 /// Exits with this code.
 pub fn exit(args: &Args) -> Came {

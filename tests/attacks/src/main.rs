@@ -15,7 +15,7 @@ mod idle;
 mod ipc_unsafe;
 mod load;
 mod mapped_unsafe;
-mod memory_unsafe;
+mod memory;
 mod messages;
 mod network;
 mod processes;
@@ -69,12 +69,12 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("become_root", Host(processes::become_root)),
     ("read_segment", Host(ipc_unsafe::read_segment)),
     ("read_key", Host(ipc_unsafe::read_key)),
-    ("touch", Host(memory_unsafe::touch)),
-    ("lock_memory", Host(memory_unsafe::lock_memory)),
-    ("run_written_code", Host(memory_unsafe::run_written_code)),
-    ("map_written_code", Host(memory_unsafe::map_written_code)),
-    ("speculation", Host(memory_unsafe::speculation)),
-    ("speculate_again", Host(memory_unsafe::speculate_again)),
+    ("touch", Host(memory::touch)),
+    ("lock_memory", Host(memory::lock_memory)),
+    ("run_written_code", Host(memory::run_written_code)),
+    ("map_written_code", Host(memory::map_written_code)),
+    ("speculation", Host(memory::speculation)),
+    ("speculate_again", Host(memory::speculate_again)),
     ("spin", Host(cpu::spin)),
     ("call", Host(calls_unsafe::call)),
     ("make_io_uring", Host(calls_unsafe::make_io_uring)),
@@ -133,7 +133,7 @@ fn main() {
     let mut worker = Worker { link, ring: Ring::find(), id: 0 };
     let Load::Plugin(plugin) = load else { std::process::exit(1) };
     // As in a real worker: a file that grows beyond its limit is an error, and not a death.
-    if deaths_unsafe::survive_file_size_limit().is_err() {
+    if bulkhead_probe::calls_unsafe::survive_file_size_limit().is_err() {
         std::process::exit(1);
     }
     match chosen_at_load(plugin.limits.table_elements) {

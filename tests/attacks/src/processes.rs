@@ -29,7 +29,7 @@ pub fn see(args: &Args) -> Came {
 
 /// Kills the process of that id.
 pub fn kill(args: &Args) -> Came {
-    send(pid(args), Signal::SIGKILL).map(|()| 0)
+    bulkhead_probe::processes::signal(args.number(0) as i32, Signal::SIGKILL).map(|()| 0)
 }
 
 /// Makes a process.

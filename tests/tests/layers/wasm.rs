@@ -176,7 +176,7 @@ fn take_of_the_host(off: &[Layer], name: &str, number: i32) -> Outcome {
     policy.wasm.hostcall_bytes = MIB;
     let mut options = PluginOptions::new(policy);
     let host = lab.scratch.folder("granted").to_string_lossy().into_owned();
-    options.dirs = vec![DirGrant { host, guest: "/granted".to_owned(), writable: false }];
+    options.dirs = vec![DirGrant { host, guest: "/granted".to_owned(), writable: false, quota: None }];
     let guest = assemble(TAKES_OF_THE_HOST);
     let mut plugin = lab.load_guest(&guest, options).unwrap_or_else(|e| panic!("not loaded: {e:#?}"));
     plugin.call(name, &[Value::S32(number)])

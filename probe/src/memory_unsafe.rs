@@ -1,6 +1,6 @@
 //! Memory: more than there should be, and such that was written and is then run.
 
-use crate::args::{Args, Came};
+use crate::Came;
 use nix::errno::Errno;
 use std::ptr;
 
@@ -14,27 +14,38 @@ const CODE: &[u8] = &[0xb8, 0x2a, 0, 0, 0, 0xc3];
 const CODE: &[u8] = &[0x40, 0x05, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
 const SAID: i32 = 42;
 
-/// Uses so many bytes of memory.
-pub fn touch(args: &Args) -> Came {
-    let bytes = args.number(0) as usize;
+/// Uses so many bytes of memory, every page.
+pub fn touch(bytes: u64) -> Came {
+    let bytes = usize::try_from(bytes).map_err(|_| Errno::ENOMEM)?;
     let at = map(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
     for offset in (0..bytes).step_by(PAGE) {
         // SAFETY: inside the mapping that was just made, and that nobody else knows.
         unsafe { at.add(offset).write_volatile(1) };
     }
     // SAFETY: that mapping, whole; no pointer into it is used any more.
-    Errno::result(unsafe { libc::munmap(at.cast(), bytes) })
+    Errno::result(unsafe { libc::munmap(at.cast(), bytes) }).map(drop)
+}
+
+/// Maps so many bytes of memory, and uses none.
+pub fn reserve(bytes: u64) -> Came {
+    let bytes = usize::try_from(bytes).map_err(|_| Errno::ENOMEM)?;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at an address that the kernel chooses touches no memory of this program's.
+    match unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) } {
+        libc::MAP_FAILED => Err(Errno::last()),
+        _ => Ok(()),
+    }
 }
 
 /// Locks a page into memory.
-pub fn lock_memory(_: &Args) -> Came {
+pub fn lock() -> Came {
     let at = map(PAGE, libc::PROT_READ | libc::PROT_WRITE)?;
     // SAFETY: locking changes no content.
-    Errno::result(unsafe { libc::mlock(at.cast(), PAGE) })
+    Errno::result(unsafe { libc::mlock(at.cast(), PAGE) }).map(drop)
 }
 
 /// Writes code to memory, makes that executable, and runs it.
-pub fn run_written_code(_: &Args) -> Came {
+pub fn run_written_code() -> Came {
     let at = map(PAGE, libc::PROT_READ | libc::PROT_WRITE)?;
     // SAFETY: the code fits into the page, which is ours alone; it is a whole function of that signature that touches no
     // memory.
@@ -46,27 +57,13 @@ pub fn run_written_code(_: &Args) -> Came {
 }
 
 /// Asks for memory that can be written and run from the start.
-pub fn map_written_code(_: &Args) -> Came {
+pub fn map_written_code() -> Came {
     let at = map(PAGE, libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC)?;
     // SAFETY: as above.
     unsafe {
         at.copy_from_nonoverlapping(CODE.as_ptr(), CODE.len());
         run(at)
     }
-}
-
-/// What the kernel says of a kind of speculation in this process (PR_GET_SPECULATION_CTRL): its number.
-pub fn speculation(args: &Args) -> Came {
-    // SAFETY: numbers only.
-    Errno::result(unsafe { libc::prctl(libc::PR_GET_SPECULATION_CTRL, args.number(0), 0, 0, 0) })
-}
-
-/// Switches a kind of speculation on again: its number.
-pub fn speculate_again(args: &Args) -> Came {
-    // SAFETY: numbers only.
-    Errno::result(unsafe {
-        libc::prctl(libc::PR_SET_SPECULATION_CTRL, args.number(0), libc::PR_SPEC_ENABLE as libc::c_ulong, 0, 0)
-    })
 }
 
 /// # Safety
@@ -79,7 +76,7 @@ unsafe fn run(at: *mut u8) -> Came {
     };
     // SAFETY: the caller's promise.
     let written = unsafe { std::mem::transmute::<*mut u8, extern "C" fn() -> i32>(at) };
-    if written() == SAID { Ok(0) } else { Err(Errno::ENOEXEC) }
+    if written() == SAID { Ok(()) } else { Err(Errno::ENOEXEC) }
 }
 
 fn map(bytes: usize, protection: i32) -> Result<*mut u8, Errno> {
