@@ -5,10 +5,13 @@
 //! of a search. Above all of them stands the site's ceiling, [`SYSTEM_CEILING`], where there is one.
 //!
 //! * [`Site`] finds, reads and resolves them;
+//! * [`check`] gathers what is wrong and doubtful in files, and [`sarif`] says it to machines;
 //! * [`files`] reads a file that nobody else may have changed;
 //! * [`syscalls`] checks what only the tables of system calls can tell.
 
+pub mod check;
 pub mod files;
+pub mod sarif;
 mod syscalls;
 #[cfg(test)]
 mod tests;
