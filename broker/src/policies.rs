@@ -6,12 +6,14 @@
 //!
 //! * [`Site`] finds, reads and resolves them;
 //! * [`check`] gathers what is wrong and doubtful in files, and [`sarif`] says it to machines;
+//! * [`schema`] describes the language to editors;
 //! * [`files`] reads a file that nobody else may have changed;
 //! * [`syscalls`] checks what only the tables of system calls can tell.
 
 pub mod check;
 pub mod files;
 pub mod sarif;
+pub mod schema;
 mod syscalls;
 #[cfg(test)]
 mod tests;

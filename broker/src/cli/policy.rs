@@ -3,7 +3,7 @@
 mod check;
 
 use crate::{ends, print};
-use bulkhead::policies::Site;
+use bulkhead::policies::{Site, schema};
 use clap::{Args, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -40,7 +40,16 @@ pub enum Action {
     },
     /// Check policy files: all errors and doubts, each with its line and a suggestion.
     Check(check::Check),
+    /// Print a JSON Schema of policy files: editors complete and check with it while one types.
+    #[command(after_help = SCHEMA_USE)]
+    Schema,
 }
+
+const SCHEMA_USE: &str = "\
+How an editor uses it (taplo, Even Better TOML and others that know JSON Schema):
+  bulkhead policy schema > /etc/bulkhead/policies/schema.json
+and as the first line of a policy beside it:
+  #:schema ./schema.json";
 
 impl Action {
     pub fn go(self) -> ExitCode {
@@ -55,6 +64,7 @@ impl Action {
                 Err(errors) => ends::policy_error(&errors),
             },
             Action::Check(check) => check.go(),
+            Action::Schema => print(schema::text().as_bytes()),
         }
     }
 }
