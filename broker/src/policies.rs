@@ -7,11 +7,15 @@
 //! * [`Site`] finds, reads and resolves them;
 //! * [`check`] gathers what is wrong and doubtful in files, and [`sarif`] says it to machines;
 //! * [`schema`] describes the language to editors;
+//! * [`diff`] tells what becomes possible from one policy to another;
 //! * [`files`] reads a file that nobody else may have changed;
 //! * [`syscalls`] checks what only the tables of system calls can tell.
 
 pub mod check;
+pub mod diff;
 pub mod files;
+#[cfg(test)]
+mod samples;
 pub mod sarif;
 pub mod schema;
 mod syscalls;

@@ -1,6 +1,7 @@
 //! `bulkhead policy`: one file for each of its commands.
 
 mod check;
+mod diff;
 
 use crate::{ends, print};
 use bulkhead::policies::{Site, schema};
@@ -40,6 +41,8 @@ pub enum Action {
     },
     /// Check policy files: all errors and doubts, each with its line and a suggestion.
     Check(check::Check),
+    /// Tell what becomes possible from one policy to another, and what stops being possible.
+    Diff(diff::Compare),
     /// Print a JSON Schema of policy files: editors complete and check with it while one types.
     #[command(after_help = SCHEMA_USE)]
     Schema,
@@ -64,6 +67,7 @@ impl Action {
                 Err(errors) => ends::policy_error(&errors),
             },
             Action::Check(check) => check.go(),
+            Action::Diff(compare) => compare.go(),
             Action::Schema => print(schema::text().as_bytes()),
         }
     }
