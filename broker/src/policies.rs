@@ -7,6 +7,7 @@
 //! * [`Site`] finds, reads and resolves them;
 //! * [`check`] gathers what is wrong and doubtful in files, and [`sarif`] says it to machines;
 //! * [`schema`] describes the language to editors;
+//! * [`score`] weighs what a policy leaves exposed;
 //! * [`diff`] tells what becomes possible from one policy to another;
 //! * [`files`] reads a file that nobody else may have changed;
 //! * [`syscalls`] checks what only the tables of system calls can tell.
@@ -18,6 +19,7 @@ pub mod files;
 mod samples;
 pub mod sarif;
 pub mod schema;
+pub mod score;
 mod syscalls;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod score;
 
 use crate::{ends, print};
 use bulkhead::policies::{Site, schema};
@@ -43,6 +44,8 @@ pub enum Action {
     Check(check::Check),
     /// Tell what becomes possible from one policy to another, and what stops being possible.
     Diff(diff::Compare),
+    /// Weigh what a policy leaves exposed: one number, and its parts.
+    Score(score::Weigh),
     /// Print a JSON Schema of policy files: editors complete and check with it while one types.
     #[command(after_help = SCHEMA_USE)]
     Schema,
@@ -68,6 +71,7 @@ impl Action {
             },
             Action::Check(check) => check.go(),
             Action::Diff(compare) => compare.go(),
+            Action::Score(weigh) => weigh.go(),
             Action::Schema => print(schema::text().as_bytes()),
         }
     }

@@ -86,8 +86,8 @@ pub struct Change {
     pub call: Call,
 }
 
-/// Both filters of a process.
-type Filters = (Rules, Rules);
+/// Both filters of a process: main and closing.
+pub type Filters = (Rules, Rules);
 
 /// Every call that comes or goes.
 ///
@@ -119,6 +119,15 @@ pub fn compare(from: &Policy, to: &Policy) -> Result<Vec<Change>, filter::Error>
         }
     }
     Ok(found.into_iter().map(|((_, direction, ..), call)| Change { direction, call }).collect())
+}
+
+/// The numbers of the calls that can be made with some arguments while the plugin runs.
+pub fn made(arch: Arch, filters: &Filters) -> BTreeSet<u32> {
+    let made = |number: &u32, answer: &Answer| {
+        let answers: Vec<&Answer> = [answer].into_iter().chain(filters.1.answers.get(number)).collect();
+        arguments(&answers).iter().any(|arguments| allowed(arch, filters, Phase::Run, *number, arguments))
+    };
+    filters.0.answers.iter().filter(|(number, answer)| made(number, answer)).map(|(number, _)| *number).collect()
 }
 
 type Found = (Direction, Phase, Arguments, u32, [u64; 6]);
