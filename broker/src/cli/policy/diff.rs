@@ -25,7 +25,8 @@ Exit codes, for a review gate:
 /// Tell what becomes possible from one policy to another, and what stops being possible.
 ///
 /// Compared is what holds: after everything that each extends, under the site's ceiling, and for system calls by the rules of
-/// the filters themselves, for the most that can be granted, on x86_64 and aarch64.
+/// the filters themselves, for the most that can be granted, on x86_64 and aarch64. That policies below may loosen more counts
+/// as wider, too.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Compare {
