@@ -5,15 +5,25 @@
 //! of a search. Above all of them stands the site's ceiling, [`SYSTEM_CEILING`], where there is one.
 //!
 //! * [`Site`] finds, reads and resolves them;
-//! * [`reference`] says what every key is, for the guide;
+//! * [`check`] gathers what is wrong and doubtful in files, and [`sarif`] says it to machines;
+//! * [`schema`] describes the language to editors, [`reference`] every key to readers of the guide;
+//! * [`score`] weighs what a policy leaves exposed;
+//! * [`diff`] tells what becomes possible from one policy to another;
 //! * [`files`] reads a file that nobody else may have changed;
 //! * [`syscalls`] checks what only the tables of system calls can tell.
 
+pub mod check;
+pub mod diff;
 pub mod files;
 #[cfg(test)]
 mod guide_tests;
 pub(crate) mod in_force;
 pub mod reference;
+#[cfg(test)]
+mod samples;
+pub mod sarif;
+pub mod schema;
+pub mod score;
 mod syscalls;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,8 @@ Exit codes of `bulkhead run`:
   134  the guest trapped
   141  nobody reads the output any more";
 
+/// A gate was not passed: `check --deny`, `diff`, `score --threshold`.
+pub const GATE: u8 = 1;
 /// Refused.
 pub const REFUSED: u8 = 121;
 /// Policy.

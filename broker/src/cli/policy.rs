@@ -1,11 +1,13 @@
 //! `bulkhead policy`: one file for each of its commands.
 
 mod check;
+mod diff;
 mod reference;
+mod score;
 mod test;
 
 use crate::{ends, print};
-use bulkhead::policies::Site;
+use bulkhead::policies::{Site, schema};
 use clap::{Args, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -42,11 +44,24 @@ pub enum Action {
     },
     /// Check policy files: all errors and doubts, each with its line and a suggestion.
     Check(check::Check),
+    /// Tell what becomes possible from one policy to another, and what stops being possible.
+    Diff(diff::Compare),
+    /// Weigh what a policy leaves exposed: one number, and its parts.
+    Score(score::Weigh),
+    /// Print a JSON Schema of policy files: editors complete and check with it while one types.
+    #[command(after_help = SCHEMA_USE)]
+    Schema,
     /// Print every key and layer with its default and meaning, in Markdown, for the policy guide.
     #[command(hide = true)]
     Reference(reference::Reference),
     Test(test::Test),
 }
+
+const SCHEMA_USE: &str = "\
+How an editor uses it (taplo, Even Better TOML and others that know JSON Schema):
+  bulkhead policy schema > /etc/bulkhead/policies/schema.json
+and as the first line of a policy beside it:
+  #:schema ./schema.json";
 
 impl Action {
     pub fn go(self) -> ExitCode {
@@ -61,6 +76,9 @@ impl Action {
                 Err(errors) => ends::policy_error(&errors),
             },
             Action::Check(check) => check.go(),
+            Action::Diff(compare) => compare.go(),
+            Action::Score(weigh) => weigh.go(),
+            Action::Schema => print(schema::text().as_bytes()),
             Action::Reference(reference) => reference.go(),
             Action::Test(test) => test.go(),
         }

@@ -72,6 +72,7 @@ rules! {
     TooLoose = "too-loose", Error, "A value is looser than that of an ancestor which does not mark the key `overridable`.";
     Assertion = "assertion", Error, "What a test says is nothing that can be tried, or expected.";
     NothingWorks = "nothing-works", Error, "No worker could live under the policy, or nothing could be done in it.";
+    Unreadable = "unreadable", Error, "The file is not there or cannot be read, or nobody knows a policy of this name.";
     FileAccess = "file-access", Warning, "Somebody else may change the policy's file: it would not be used for a run.";
     AboveCeiling = "above-ceiling", Warning, "The site's ceiling is tighter, and it is the ceiling that holds.";
     Danger = "danger", Warning, "A system call is added: a hijacked worker can ask more of the kernel.";
@@ -120,10 +121,12 @@ impl fmt::Display for Diagnostic {
         let number = self.line.to_string();
         let gutter = " ".repeat(number.len());
         writeln!(f, "{}: {}", self.severity.name(), Untrusted(&self.message))?;
-        writeln!(f, "{gutter}--> {}:{}:{}", Untrusted(&self.file), self.line, self.column)?;
-        writeln!(f, "{gutter} |")?;
-        writeln!(f, "{number} | {}", self.source_line)?;
-        write!(f, "{gutter} | {}{}", " ".repeat(self.mark.0), "^".repeat(self.mark.1.max(1)))?;
+        write!(f, "{gutter}--> {}:{}:{}", Untrusted(&self.file), self.line, self.column)?;
+        // A finding about a whole file may have no line to show.
+        if !self.source_line.is_empty() {
+            write!(f, "\n{gutter} |\n{number} | {}\n", self.source_line)?;
+            write!(f, "{gutter} | {}{}", " ".repeat(self.mark.0), "^".repeat(self.mark.1.max(1)))?;
+        }
         if let Some(help) = &self.help {
             write!(f, "\n{gutter} = help: {}", Untrusted(help))?;
         }
