@@ -14,6 +14,7 @@ mod doorbell_unsafe;
 mod files;
 mod guest;
 mod imports;
+mod learning;
 mod limits;
 mod module;
 mod panics;
