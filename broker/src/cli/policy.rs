@@ -1,6 +1,7 @@
 //! `bulkhead policy`: one file for each of its commands.
 
 mod check;
+mod learn;
 
 use crate::{ends, print};
 use bulkhead::policies::Site;
@@ -40,6 +41,8 @@ pub enum Action {
     },
     /// Check policy files: all errors and doubts, each with its line and a suggestion.
     Check(check::Check),
+    /// Run a plugin, and print the smallest policy that would have let it pass.
+    Learn(Box<learn::Learn>),
 }
 
 impl Action {
@@ -55,6 +58,7 @@ impl Action {
                 Err(errors) => ends::policy_error(&errors),
             },
             Action::Check(check) => check.go(),
+            Action::Learn(learn) => learn.go(),
         }
     }
 }
