@@ -1,6 +1,7 @@
 //! One call, from the message that makes it to its end: input, output, the deadline, and everything that can go wrong.
 
 use crate::{
+    learn,
     plugin::Finished,
     process::{Process, Woken, protocol, refused_call, timed_out},
     stdio::{Next, Offer, Streams},
@@ -32,6 +33,8 @@ pub(crate) struct Invocation<'a> {
     pub held: Option<(Stream, Vec<u8>)>,
     /// Whose limits apply.
     pub policy: &'a Policy,
+    /// Where what it asks for is recorded, while a policy is learned.
+    pub learning: Option<&'a learn::Recorder>,
 }
 
 impl Invocation<'_> {
@@ -67,6 +70,7 @@ impl Invocation<'_> {
                             what: format!("the worker's own code panicked: {message}"),
                         }));
                     }
+                    Some(said) if learn::heard(self.learning, &said)? => {}
                     Some(_) => {
                         let what = "a message that is not permitted while a call runs".to_owned();
                         return Err(Outcome::Violation(Violation::Protocol { what }));
@@ -82,6 +86,7 @@ impl Invocation<'_> {
             match process.wait(Some(deadline), self.held.is_none())? {
                 Woken::Peer => {}
                 Woken::Caller => self.streams.woken(),
+                Woken::Refused(call) if learn::answered(self.learning, process, call)? => {}
                 Woken::Refused(call) => return Err(refused_call(call)),
                 // What it wrote before its end still counts; what there is no room for yet, `drain` waits for.
                 Woken::Ended if ended => return Err(process.post_mortem()),

@@ -41,6 +41,7 @@ pub mod cache;
 pub mod cgroup;
 pub mod doctor;
 pub mod filter;
+pub mod learn;
 pub mod memfd;
 pub mod policies;
 pub mod probe;

@@ -6,7 +6,7 @@ use crate::{
     compile::{self, Compiled},
     filter,
     invocation::Invocation,
-    limits,
+    learn, limits,
     memfd::Sealed,
     process::{Process, Spec, Woken, failed, protocol, refused_call, timed_out},
     report::Report,
@@ -42,12 +42,24 @@ pub struct PluginOptions {
     pub tmp: Option<u64>,
     /// Called each second while the compiler is at work, with the time it has taken.
     pub progress: Option<Box<dyn FnMut(Duration) + Send>>,
+    /// Records what the plugin asks for and uses, and goes on where it can: [`PluginOptions::learning`].
+    pub learning: Option<learn::Recorder>,
 }
 
 impl PluginOptions {
     /// Nothing granted beyond what the policy itself grants.
     pub fn new(policy: Policy) -> PluginOptions {
-        PluginOptions { policy, dirs: Vec::new(), tmp: None, progress: None }
+        PluginOptions { policy, dirs: Vec::new(), tmp: None, progress: None, learning: None }
+    }
+
+    /// As [`PluginOptions::new`], for a run that a policy is learned from: **for a plugin that one is ready to try, never for one
+    /// that is taken to be hostile**.
+    ///
+    /// A system call that the filter refuses is answered ENOSYS, as by a kernel that does not know it, and recorded; otherwise it
+    /// would be the worker's end. Nothing is permitted that the policy does not permit, but whoever looks for a way out has more
+    /// than one try. What the worker tells of the plugin is its own word: [`learn::Seen`].
+    pub fn learning(policy: Policy, recorder: &learn::Recorder) -> PluginOptions {
+        PluginOptions { learning: Some(recorder.clone()), ..PluginOptions::new(policy) }
     }
 }
 
@@ -115,6 +127,7 @@ pub struct Plugin {
     lost: VecDeque<Instant>,
     report: Report,
     next_call: u64,
+    learning: Option<learn::Recorder>,
 }
 
 /// A worker with the plugin loaded.
@@ -131,9 +144,12 @@ impl Plugin {
         name: Option<String>,
         options: PluginOptions,
     ) -> Result<Plugin, Outcome> {
-        let PluginOptions { mut policy, dirs, tmp, progress } = options;
+        let PluginOptions { mut policy, dirs, tmp, progress, learning } = options;
         let grants = permitted(&policy, dirs)?;
         policy.filesystem.tmp = permitted_tmp(&policy, tmp)?;
+        if let Some(recorder) = &learning {
+            recorder.begin(&grants, &policy);
+        }
         let mut progress = progress.unwrap_or_else(|| Box::new(|_| {}));
         let knobs = knobs(&policy);
         let compiled = compile::code_for(broker, &input, &knobs, &policy, &mut *progress)?;
@@ -147,7 +163,9 @@ impl Plugin {
             worker: None,
             lost: VecDeque::new(),
             next_call: 0,
+            learning,
         };
+        plugin.report.learning = plugin.learning.is_some();
         match plugin.start_worker() {
             Err(Fresh::Stale(reason)) => {
                 // Code of another build, or for another CPU: once more, and this time it must fit.
@@ -159,6 +177,7 @@ impl Plugin {
                 plugin.compiled = compile::compile(broker, &plugin.input, &knobs, &plugin.policy, &mut *progress, key)?;
                 let name = plugin.report.program.take();
                 plugin.report = Report::new(&plugin.policy.name, name, plugin.compiled.took);
+                plugin.report.learning = plugin.learning.is_some();
                 plugin.start_worker().map_err(Fresh::into_outcome)?;
             }
             other => other.map_err(Fresh::into_outcome)?,
@@ -246,10 +265,19 @@ impl Plugin {
             (Ok(()), None) => return Finished::of(failed("start a worker", "there is none")),
             (Err(fresh), _) => return Finished::of(fresh.into_outcome()),
         };
-        let mut invocation = Invocation { id, limit, deadline, streams, held: None, policy: &self.policy };
+        let mut invocation = Invocation {
+            id,
+            limit,
+            deadline,
+            streams,
+            held: None,
+            policy: &self.policy,
+            learning: self.learning.as_ref(),
+        };
         if let Err(outcome) = worker.check_idle(&self.policy) {
             // Whatever it says is not this call's.
             worker.process.kill();
+            self.lost.push_back(Instant::now());
             return invocation.finish(outcome);
         }
         let (outcome, healthy) = match invocation.run(&mut worker.process, call) {
@@ -314,10 +342,13 @@ impl Plugin {
         battery.check()?;
 
         let mut process = Process::start(&broker.launcher, &broker.cgroups, spec())?;
+        if let Some(recorder) = &self.learning {
+            recorder.new_worker();
+        }
         let at = Instant::now();
         let code = self.compiled.code.share().map_err(|e| failed("share the native code", e))?;
         process.load(&Load::Plugin(Box::new(self.order())), &[code.as_fd()])?;
-        await_ready(&mut process, self.policy.invocation.load_timeout)?;
+        await_ready(&mut process, self.policy.invocation.load_timeout, self.learning.as_ref())?;
         process.steps.push(("load the plugin".to_owned(), u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX)));
         let layers = after_loading(&self.policy, &mut process, &battery)?;
         self.report.fill(class.to_string(), layers, &process.steps, battery.attempts.len());
@@ -351,6 +382,7 @@ impl Plugin {
                 dirs: self.grants.iter().map(|g| Dir { guest: g.guest.clone(), writable: g.writable }).collect(),
                 tmp: self.policy.filesystem.tmp.map(|_| "/tmp".to_owned()),
             },
+            learning: self.learning.is_some(),
         }
     }
 }
@@ -403,17 +435,21 @@ impl Worker {
 }
 
 /// Waits until the plugin is loaded and closed in.
-fn await_ready(process: &mut Process, timeout: Duration) -> Result<(), Fresh> {
+fn await_ready(process: &mut Process, timeout: Duration, learning: Option<&learn::Recorder>) -> Result<(), Fresh> {
     let deadline = Instant::now() + timeout;
     let mut ended = false;
     loop {
         match process.link.try_receive::<FromWorker>().map_err(protocol)? {
             Some(FromWorker::Ready) => return Ok(()),
-            Some(FromWorker::LoadFailed(failure)) => return Err(load_failed(failure)),
+            Some(FromWorker::LoadFailed(failure)) => {
+                learn::not_loaded(learning, &failure);
+                return Err(load_failed(failure));
+            }
             Some(FromWorker::Panicked(message)) => {
                 let what = format!("the worker's own code panicked: {message}");
                 return Err(Outcome::Violation(Violation::Protocol { what }).into());
             }
+            Some(said) if learn::heard(learning, &said)? => continue,
             Some(_) => {
                 let what = "a message that is not permitted while loading".to_owned();
                 return Err(Outcome::Violation(Violation::Protocol { what }).into());
@@ -424,6 +460,7 @@ fn await_ready(process: &mut Process, timeout: Duration) -> Result<(), Fresh> {
         match process.wait(Some(deadline), true)? {
             Woken::Peer | Woken::Caller => {}
             Woken::Deadline => return Err(timed_out(timeout, Phase::Loading).into()),
+            Woken::Refused(call) if learn::answered(learning, process, call)? => {}
             Woken::Refused(call) => return Err(refused_call(call).into()),
             Woken::Ended => ended = true,
         }

@@ -180,6 +180,16 @@ impl Site {
         Ok((resolved, found))
     }
 
+    /// As [`Site::check`], of a text that is in no file.
+    ///
+    /// # Errors
+    /// As [`Site::find`].
+    pub fn check_source(&self, source: Source) -> Result<(Resolved, Vec<Diagnostic>), Error> {
+        let resolved = self.capped(self.effective(source)?)?;
+        let found = findings(&resolved);
+        Ok((resolved, found))
+    }
+
     /// The site's ceilings, resolved: [`SYSTEM_CEILING`] where it is there, then those that were added.
     ///
     /// # Errors

@@ -296,7 +296,8 @@ impl Process {
         }
     }
 
-    fn refuse(&self, notification: Notification, errno: Errno) -> Result<(), Outcome> {
+    /// Answers a refused call with this error: the one answer that there is.
+    pub fn refuse(&self, notification: Notification, errno: Errno) -> Result<(), Outcome> {
         match &self.listener {
             Some(listener) => sys_unsafe::refuse_notification(listener.as_fd(), notification.id, errno)
                 .map_err(|e| failed("answer a notification", e)),

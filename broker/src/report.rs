@@ -42,6 +42,9 @@ pub struct Report {
     pub steps: Vec<(String, u64)>,
     /// Most memory that the worker's cgroup has held, in bytes, where the kernel says.
     pub memory_peak: Option<u64>,
+    /// Whether the worker runs so that a policy can be learned: what is refused is recorded, and no violation.
+    #[serde(default)]
+    pub learning: bool,
 }
 
 impl Report {
@@ -55,6 +58,7 @@ impl Report {
             compiled_ms: compiled.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             steps: Vec::new(),
             memory_peak: None,
+            learning: false,
         }
     }
 
@@ -93,6 +97,12 @@ impl Report {
         let program = self.program.as_deref().unwrap_or("this worker");
         // Writing to a String does not fail.
         let _ = writeln!(text, "Layers of {} under policy {}\n", Untrusted(program), Untrusted(&self.policy));
+        if self.learning {
+            let _ = writeln!(
+                text,
+                "LEARNING: a refused system call is recorded and answered ENOSYS; it does not end the worker.\n"
+            );
+        }
         let rows: Vec<Vec<Cell>> = self.layers.iter().map(row).collect();
         text.push_str(&render(&["LAYER", "POLICY", "HOLDS", "SEEN IN", "HOW"], &rows, colour, width));
         text.push('\n');

@@ -1,6 +1,6 @@
 //! A plugin that is a component.
 
-use crate::{guest::Guest, imports, runtime::Runtime, trap, values, wasi};
+use crate::{guest::Guest, imports, learning, runtime::Runtime, trap, values, wasi};
 use bulkhead_shared::{
     describe::Command,
     message::worker::{Call, GuestEnd, LoadFailure},
@@ -31,6 +31,9 @@ impl Plugin {
         let mut linker = Linker::new(&runtime.engine);
         if let Some(wasi) = runtime.wasi() {
             wasi::link_preview2(&mut linker, wasi.clock()).map_err(trap::other)?;
+            if runtime.notes().is_some() {
+                learning::preview2::link(&mut linker, wasi::VERSION).map_err(trap::other)?;
+            }
         }
         imports::check_component(&linker, runtime.withheld(), component, &runtime.engine)?;
         // All names are known: what can fail now are their types.
@@ -112,6 +115,7 @@ impl Plugin {
         };
         let mut results = vec![Val::Bool(false); types.len()];
         let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, &args, &mut results)));
+        store.data_mut().note_use();
         match ran {
             // The call has run post-return as well.
             Ok(()) => match values::results(results, &types) {

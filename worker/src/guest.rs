@@ -1,12 +1,14 @@
 //! What a store holds beside the guest's instances.
 
-use crate::{clock::Clock, limits::Limiter, wasi};
+use crate::{clock::Clock, learning::Watch, limits::Limiter, wasi};
 use wasmtime_wasi::{WasiCtxView, WasiView, p1::WasiP1Ctx};
 
 /// The data of a store.
 pub struct Guest {
     /// Counts what the guest takes.
     pub limiter: Limiter,
+    /// Notes what the guest asks for, while a policy is learned.
+    pub watch: Option<Watch>,
     wasi: Option<Box<WasiP1Ctx>>,
     clock: Option<Clock>,
 }
@@ -14,12 +16,14 @@ pub struct Guest {
 impl Guest {
     /// Data for a new store without WASI.
     pub fn new(limiter: Limiter) -> Guest {
-        Guest { limiter, wasi: None, clock: None }
+        Guest { limiter, watch: None, wasi: None, clock: None }
     }
 
     /// With this state of WASI, and the deterministic clock where there is one.
-    pub fn with_wasi(self, wasi: WasiP1Ctx, clock: Option<Clock>) -> Guest {
-        Guest { wasi: Some(Box::new(wasi)), clock, ..self }
+    pub fn with_wasi(mut self, wasi: WasiP1Ctx, clock: Option<Clock>) -> Guest {
+        self.wasi = Some(Box::new(wasi));
+        self.clock = clock;
+        self
     }
 
     /// The deterministic clock, where the guest has one and not the machine's.
@@ -37,6 +41,21 @@ impl Guest {
     /// nobody asks; whoever did would find state that grants nothing.
     pub fn wasi(&mut self) -> &mut WasiP1Ctx {
         self.wasi.get_or_insert_with(|| Box::new(wasi::nothing()))
+    }
+
+    /// Notes what the guest has used so far, while a policy is learned.
+    pub fn note_use(&mut self) {
+        if let Some(watch) = &self.watch {
+            let (memory, table_elements) = self.limiter.used();
+            watch.peak(memory, table_elements, self.wasi.as_mut().map(|wasi| wasi.ctx().table));
+        }
+    }
+}
+
+/// The end of a store is the last time that it can be asked.
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.note_use();
     }
 }
 

@@ -15,6 +15,7 @@ mod doorbell_unsafe;
 mod files;
 mod guest;
 mod imports;
+mod learning;
 mod limits;
 mod module;
 mod panics;

@@ -48,6 +48,11 @@ impl Limiter {
         Some(MemoryLimit::Wasm { key: key.to_owned(), limit, wanted, trap })
     }
 
+    /// Bytes of memory and elements of tables that the store has taken. They never become less.
+    pub fn used(&self) -> (u64, u64) {
+        (self.memory, self.table_elements)
+    }
+
     /// The limit on instances, as exceeded by one more.
     pub fn too_many_instances(&self) -> MemoryLimit {
         let limit = u64::from(self.limits.instances);

@@ -1,6 +1,6 @@
 //! A plugin that is a core module.
 
-use crate::{guest::Guest, imports, runtime::Runtime, trap, wasi};
+use crate::{guest::Guest, imports, learning, runtime::Runtime, trap, wasi};
 use bulkhead_shared::{
     describe::Command,
     message::worker::{Call, GuestEnd, LoadFailure},
@@ -27,6 +27,9 @@ impl Plugin {
         let mut linker = Linker::new(&runtime.engine);
         if runtime.wasi().is_some() {
             wasi::link_preview1(&mut linker).map_err(trap::other)?;
+            if runtime.notes().is_some() {
+                learning::preview1::link(&mut linker).map_err(trap::other)?;
+            }
         }
         let store = Store::new(&runtime.engine, Guest::new(runtime.limiter()));
         imports::check_module(&linker, runtime.withheld(), module, store)?;
@@ -127,6 +130,7 @@ impl Plugin {
         };
         let mut results = vec![Val::I32(0); ty.results().len()];
         let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, &args, &mut results)));
+        store.data_mut().note_use();
         match ran {
             Ok(()) => GuestEnd::Returned(Values(results.into_iter().filter_map(lift).collect())),
             Err(error) => {

@@ -3,13 +3,14 @@
 use crate::{
     code_unsafe,
     guest::Guest,
+    learning::{Notes, Watch},
     limits::Limiter,
     wasi::{Wasi, Withheld},
     wire::Shared,
 };
 use bulkhead_shared::{
     describe::Kind,
-    message::worker::{Interrupt, Limits, Plugin},
+    message::worker::{Interrupt, Limits, Plugin, Used},
 };
 use nix::sys::resource::{Resource, getrlimit};
 use std::{
@@ -44,6 +45,8 @@ pub struct Runtime {
     interrupt: Interrupt,
     wasi: Option<(Wasi, Tokio)>,
     own_stack: bool,
+    notes: Option<Notes>,
+    preopens: u32,
 }
 
 impl Runtime {
@@ -59,7 +62,10 @@ impl Runtime {
         let (main_stack, _) = getrlimit(Resource::RLIMIT_STACK).context("getrlimit(RLIMIT_STACK)")?;
         let wanted = plugin.engine.stack.saturating_add(2 * bulkhead_engine::HOST_STACK as u64);
         let own_stack = wasi.is_some() || wanted > main_stack.min(MAX_ON_MAIN_STACK);
-        Ok(Runtime { engine, limits: plugin.limits, interrupt: plugin.engine.interrupt, wasi, own_stack })
+        let notes = plugin.learning.then(|| Notes::new(wire));
+        let preopens = u32::try_from(plugin.wasi.dirs.len() + plugin.wasi.tmp.iter().len()).unwrap_or(0);
+        let interrupt = plugin.engine.interrupt;
+        Ok(Runtime { engine, limits: plugin.limits, interrupt, wasi, own_stack, notes, preopens })
     }
 
     /// WASI, where it is linked.
@@ -78,6 +84,17 @@ impl Runtime {
         self.own_stack
     }
 
+    /// What was noted, while a policy is learned.
+    pub fn notes(&self) -> Option<&Notes> {
+        self.notes.as_ref()
+    }
+
+    /// What the guest has used, while a policy is learned.
+    pub fn used(&self) -> Option<Used> {
+        let stdin = self.wasi().is_some_and(Wasi::stdin_was_read);
+        self.notes().map(|notes| Used { stdin, ..notes.used() })
+    }
+
     /// A limiter for a new store.
     pub fn limiter(&self) -> Limiter {
         Limiter::new(self.limits)
@@ -94,6 +111,7 @@ impl Runtime {
             None => guest,
         };
         let mut store = Store::new(&self.engine, guest);
+        store.data_mut().watch = self.notes().map(|notes| Watch::new(notes, self.preopens));
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(usize::try_from(self.limits.hostcall_bytes).unwrap_or(usize::MAX));
         self.arm(&mut store)?;

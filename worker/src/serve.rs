@@ -45,6 +45,11 @@ pub fn serve(plugin: &Plugin, code: OwnedFd, wire: &Shared, close: impl FnOnce()
                     return 1;
                 }
                 let end = invoke(&runtime, &mut loaded, call);
+                if let Some(used) = runtime.used()
+                    && wire.lock().send(&FromWorker::Used(used)).is_err()
+                {
+                    return 1;
+                }
                 if answer(wire, id, end).is_err() {
                     return 1;
                 }

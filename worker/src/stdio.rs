@@ -42,6 +42,8 @@ const MAX_READ: usize = 64 * 1024;
 struct Input {
     bytes: Bytes,
     ended: bool,
+    /// Whether the guest asked for any.
+    read: bool,
 }
 
 /// Whether a call is running.
@@ -85,6 +87,11 @@ impl Stdio {
     /// Whether the guest waits for one of them.
     pub fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the guest of this call has read its input.
+    pub fn input_was_read(&self) -> bool {
+        self.input().read
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
@@ -213,6 +220,7 @@ impl Pollable for Stdin {
 impl InputStream for Stdin {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         let mut input = self.0.input();
+        input.read = true;
         self.0.fetch(&mut input).map_err(broken)?;
         if input.bytes.is_empty() && input.ended {
             return Err(StreamError::Closed);

@@ -17,7 +17,7 @@ use wasmtime::{Result, component, error::Context as _};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView as _, filesystem::WasiFilesystemCtx, p1, p1::WasiP1Ctx, p2};
 
 /// The version of the interfaces that wasmtime-wasi defines; it serves every 0.2 with it.
-const VERSION: &str = "0.2.12";
+pub const VERSION: &str = "0.2.12";
 
 /// Every interface of preview 2 that is linked.
 const INTERFACES: [&str; 27] = [
@@ -95,6 +95,11 @@ impl Wasi {
     /// A call begins.
     pub fn begin(&self) -> Result<(), WireError> {
         self.stdio.as_ref().map_or(Ok(()), |stdio| stdio.begin())
+    }
+
+    /// Whether the guest of this call has read its standard input.
+    pub fn stdin_was_read(&self) -> bool {
+        self.stdio.as_ref().is_some_and(|stdio| stdio.input_was_read())
     }
 
     /// State for a new store, and its clock where that is a deterministic one.

@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod learn;
 mod reference;
 mod score;
 mod test;
@@ -55,6 +56,8 @@ pub enum Action {
     #[command(hide = true)]
     Reference(reference::Reference),
     Test(test::Test),
+    /// Run a plugin, and print the smallest policy that would have let it pass.
+    Learn(Box<learn::Learn>),
 }
 
 const SCHEMA_USE: &str = "\
@@ -81,6 +84,7 @@ impl Action {
             Action::Schema => print(schema::text().as_bytes()),
             Action::Reference(reference) => reference.go(),
             Action::Test(test) => test.go(),
+            Action::Learn(learn) => learn.go(),
         }
     }
 }

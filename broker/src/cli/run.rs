@@ -27,30 +27,30 @@ use std::{
 pub struct Run {
     /// The policy: a name (`bulkhead policy list`) or a file.
     #[arg(long, value_name = "NAME|FILE", default_value = "standard")]
-    policy: String,
+    pub policy: String,
     #[command(flatten)]
-    site: SiteArgs,
+    pub site: SiteArgs,
     /// End the call after this time, at most the policy's own: `500ms`, `2s`, `5m`.
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    timeout: Option<Duration>,
+    pub timeout: Option<Duration>,
     /// Grant a directory: as HOST::GUEST for reading and writing, HOST::GUEST:ro for reading.
     #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]", value_parser = grant)]
-    dirs: Vec<DirGrant>,
+    pub dirs: Vec<DirGrant>,
     /// Give the plugin a private writable /tmp in memory: `64MiB`.
     #[arg(long, value_name = "SIZE", value_parser = size)]
-    tmp: Option<u64>,
+    pub tmp: Option<u64>,
     /// Set an environment variable.
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
-    env: Vec<(String, String)>,
+    pub env: Vec<(String, String)>,
     /// Call this export: a name, or for a component a call in WAVE text.
     #[arg(long, value_name = "NAME|CALL")]
     invoke: Option<String>,
     /// Afterwards print each layer, whether it was required and achieved, and how that was seen.
     #[arg(long)]
-    report: bool,
+    pub report: bool,
     /// Print one JSON object on standard output: the end, the output, the report.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     /// The directory with Bulkhead's programs.
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -61,7 +61,7 @@ pub struct Run {
     #[arg(long, conflicts_with = "cache")]
     no_cache: bool,
     /// The `.wasm` file.
-    plugin: PathBuf,
+    pub plugin: PathBuf,
     /// Arguments, as the plugin sees them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
@@ -119,7 +119,7 @@ impl Run {
         }
     }
 
-    fn broker(&self) -> Result<Broker, Error> {
+    pub fn broker(&self) -> Result<Broker, Error> {
         let mut builder = Broker::builder();
         if let Some(programs) = &self.programs {
             builder = builder.programs(programs);
@@ -137,17 +137,24 @@ impl Run {
     }
 
     fn call(&self, mut plugin: Plugin) -> ExitCode {
-        let finished = match &self.invoke {
-            None => plugin.run(self.command()),
-            Some(text) => Finished::of(match arguments(&plugin, text, &self.args) {
-                Ok((name, args)) => plugin.call_within(&name, &args, self.timeout),
-                Err(message) => refused(message),
-            }),
-        };
+        let command = self.command();
+        let finished = self.finish(&mut plugin, command);
         self.end(finished, Some(&plugin))
     }
 
-    fn command(&self) -> Command {
+    /// Runs the plugin as this command, or calls its export.
+    pub fn finish(&self, plugin: &mut Plugin, command: Command) -> Finished {
+        match &self.invoke {
+            None => plugin.run(command),
+            Some(text) => Finished::of(match arguments(plugin, text, &self.args) {
+                Ok((name, args)) => plugin.call_within(&name, &args, self.timeout),
+                Err(message) => refused(message),
+            }),
+        }
+    }
+
+    /// The command, with the standard streams of this process.
+    pub fn command(&self) -> Command {
         let name = self.plugin.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut args = vec![name];
         args.extend(self.args.iter().cloned());
@@ -268,7 +275,7 @@ fn no_such_export(plugin: &Plugin, wanted: &str) -> String {
 }
 
 /// Says each second on a terminal how long the compiler has been at work; once where there is none.
-fn progress() -> impl FnMut(Duration) + Send {
+pub fn progress() -> impl FnMut(Duration) + Send {
     let mut said = false;
     move |taken| {
         let mut err = std::io::stderr();
@@ -282,7 +289,7 @@ fn progress() -> impl FnMut(Duration) + Send {
     }
 }
 
-fn clear_progress() {
+pub fn clear_progress() {
     let mut err = std::io::stderr();
     if err.is_terminal() {
         let _ = write!(err, "\r\x1b[K");

@@ -5,7 +5,7 @@ use crate::{
     describe::{Description, Function, Item, ItemKind, Kind},
     message::{
         compiler::FromCompiler,
-        worker::{Call, FromWorker, GuestEnd, LoadFailure, Stream, ToWorker},
+        worker::{Asked, Call, FromWorker, Got, GuestEnd, LoadFailure, Stream, ToWorker, Used, Want},
     },
     outcome::{Frame, MemoryLimit, Refusal, Trap},
     value::{MAX_DEPTH, MAX_NODES, Type, Value, Values},
@@ -69,6 +69,8 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Done { id: 9, end: GuestEnd::OutOfMemory(MemoryLimit::Kernel { limit: 1 }) },
         FromWorker::Done { id: 9, end: GuestEnd::Refused(Refusal { message: "no".into() }) },
         FromWorker::Panicked("panicked".into()),
+        FromWorker::Asked(Asked { dir: 1, path: "etc/app.toml".into(), want: Want::Read, got: Got::Missing }),
+        FromWorker::Used(Used { memory: 1 << 20, table_elements: 7, resources: 8, stdin: true, left_out: 9 }),
     ]
 }
 

@@ -2,11 +2,11 @@
 //!
 //! | state | broker may say | worker may say |
 //! |---|---|---|
-//! | loading | | [`FromWorker::Ready`], [`FromWorker::LoadFailed`], [`FromWorker::Panicked`] |
+//! | loading | | [`FromWorker::Ready`], [`FromWorker::LoadFailed`], [`FromWorker::Panicked`]; learning: [`FromWorker::Asked`] |
 //! | ready | [`ToWorker::Invoke`] | |
-//! | running | [`ToWorker::Stdin`], [`ToWorker::StdinEnd`] | [`FromWorker::Output`], [`FromWorker::Done`], [`FromWorker::Panicked`] |
+//! | running | [`ToWorker::Stdin`], [`ToWorker::StdinEnd`] | [`FromWorker::Output`], [`FromWorker::Done`], [`FromWorker::Panicked`]; learning: [`FromWorker::Asked`], [`FromWorker::Used`] |
 //!
-//! Anything else from the worker is a violation.
+//! Anything else from the worker is a violation; so is a word of what it learned where nobody ordered it to learn.
 
 use crate::{
     describe::{Command, Kind},
@@ -51,6 +51,8 @@ pub struct Plugin {
     pub limits: Limits,
     /// What WASI offers.
     pub wasi: Wasi,
+    /// Whether the worker tells what the plugin asks for and uses, so that a policy can be learned from it.
+    pub learning: bool,
 }
 
 /// Limits of the wasm layer.
@@ -190,6 +192,71 @@ pub enum FromWorker {
     },
     /// The worker's own code panicked; it exits.
     Panicked(String),
+    /// Learning: the guest asked WASI for a path. Each request once, [`Asked::MOST`] in all.
+    Asked(Asked),
+    /// Learning: what the guest has used so far. Once for each invocation, before its end.
+    Used(Used),
+}
+
+/// What a guest asked of WASI's file system. Told by a hostile worker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Asked {
+    /// Below which directory: an index of [`Wasi::dirs`], or the number after the last for [`Wasi::tmp`].
+    pub dir: u32,
+    /// The path in that directory, as the guest has it, cut at [`Asked::MAX_PATH`] bytes.
+    pub path: String,
+    /// What for.
+    pub want: Want,
+    /// What came of it.
+    pub got: Got,
+}
+
+impl Asked {
+    /// Most requests that one worker tells.
+    pub const MOST: usize = 512;
+    /// Longest path, in bytes.
+    pub const MAX_PATH: usize = 512;
+}
+
+/// What a guest wants of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Want {
+    /// To look whether it is there, and what it is.
+    Look,
+    /// To read it: a file, or a directory's list.
+    Read,
+    /// To change it: write, make, remove, rename, set its times.
+    Write,
+}
+
+/// What a request for a path came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Got {
+    /// It was carried out.
+    Given,
+    /// There is no such path.
+    Missing,
+    /// It is not permitted.
+    Refused,
+    /// Another error.
+    Failed,
+}
+
+/// What a guest has used at most. Told by a hostile worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// All linear memories of one store together, in bytes.
+    pub memory: u64,
+    /// All tables of one store together, in elements.
+    pub table_elements: u64,
+    /// Entries of the table of host resources.
+    pub resources: u32,
+    /// Whether it read its standard input.
+    pub stdin: bool,
+    /// Requests for paths that were left out, beyond [`Asked::MOST`].
+    pub left_out: u64,
 }
 
 /// Why a plugin could not be loaded.

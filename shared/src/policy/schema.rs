@@ -47,6 +47,12 @@ impl Key {
         super::print::value((self.get)(policy), self.kind)
     }
 
+    /// Gives `to` the value that `from` has.
+    pub fn copy(&self, from: &Policy, to: &mut Policy) {
+        // What was read from a field always fits it.
+        let _ = (self.set)(to, (self.get)(from));
+    }
+
     /// Whether two policies say the same by it.
     pub fn same(&self, a: &Policy, b: &Policy) -> bool {
         (self.get)(a) == (self.get)(b)

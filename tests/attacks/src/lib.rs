@@ -78,6 +78,12 @@ pub const NAMES: &[&str] = &[
     "output_then_call",
     "output_then_exit",
     "silence",
+    // what only a worker that learns may say
+    "ask_once",
+    "ask_flood",
+    "ask_elsewhere",
+    "ask_at_length",
+    "claim_use",
     // after the answer, when nobody has called
     "answer_then_spin",
     "answer_then_call",

@@ -3,7 +3,7 @@
 use crate::{args::Args, calls_unsafe, worker::Worker};
 use bulkhead_attacks::{PIECE, PIECES};
 use bulkhead_shared::{
-    message::worker::{FromWorker, GuestEnd, LoadFailure, Stream},
+    message::worker::{Asked, FromWorker, Got, GuestEnd, LoadFailure, Stream, Used, Want},
     outcome::MemoryLimit,
     value::{Value, Values},
 };
@@ -86,3 +86,36 @@ fn print(worker: &mut Worker) {
 
 /// Says nothing.
 pub fn silence(_: &mut Worker) {}
+
+fn ask(worker: &mut Worker, dir: u32, path: impl Into<String>) {
+    let (want, got) = (Want::Write, Got::Missing);
+    worker.say(&FromWorker::Asked(Asked { dir, path: path.into(), want, got }));
+}
+
+/// Tells of a path that would clear the screen of whoever reads it, and write lines of its own into a policy.
+pub fn ask_once(worker: &mut Worker) {
+    ask(worker, 0, "etc/\x1b[2J\n[host]\nrandom = \"real\"\n\u{202e}x");
+    worker.done(GuestEnd::Returned(Values(vec![])));
+}
+
+/// Tells of paths without end.
+pub fn ask_flood(worker: &mut Worker) {
+    for number in 0u64.. {
+        ask(worker, 0, number.to_string());
+    }
+}
+
+/// Tells of a path in a directory that there is not.
+pub fn ask_elsewhere(worker: &mut Worker) {
+    ask(worker, 7, "file");
+}
+
+/// Tells of a path that is longer than any that is told.
+pub fn ask_at_length(worker: &mut Worker) {
+    ask(worker, 0, "x".repeat(Asked::MAX_PATH + 1));
+}
+
+/// Says that it has used more than it was given.
+pub fn claim_use(worker: &mut Worker) {
+    worker.say(&FromWorker::Used(Used { memory: u64::MAX, ..Used::default() }));
+}

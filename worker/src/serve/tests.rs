@@ -18,6 +18,7 @@ fn plugin(kind: Kind) -> Plugin {
             random_bytes: 1 << 10,
         },
         wasi: Wasi::default(),
+        learning: false,
     }
 }
 
