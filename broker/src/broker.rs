@@ -8,7 +8,7 @@ use crate::{
     launcher::Launcher,
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
-    policies::Site,
+    policies::{self, Site, in_force::InForce},
     probe::Probe,
     process::failed,
     programs::Programs,
@@ -16,7 +16,7 @@ use crate::{
 use bulkhead_shared::{
     message::launcher::Protected,
     outcome::{Outcome, Refusal},
-    policy::Policy,
+    policy::{Policy, Resolved},
 };
 use std::{
     collections::HashMap,
@@ -64,6 +64,12 @@ impl BrokerBuilder {
         self
     }
 
+    /// Also looks for policies in this directory, beside [`crate::policies::SYSTEM_DIR`].
+    pub fn policy_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.site = self.site.with_dir(directory);
+        self
+    }
+
     /// A further ceiling, beside [`crate::policies::SYSTEM_CEILING`]: no plugin of this broker is granted more, whatever its
     /// policy says.
     pub fn ceiling(mut self, file: impl Into<PathBuf>) -> Self {
@@ -85,11 +91,11 @@ impl BrokerBuilder {
             true => None,
             false => Some(self.open_cache()?),
         };
-        let ceilings = self.site.ceilings()?.into_iter().map(|ceiling| ceiling.policy).collect();
+        let policies = InForce::new(self.site)?;
         let cgroups = Cgroups::discover();
         let launcher = Launcher::start(&programs.launcher)?;
         let batteries = Mutex::new(HashMap::new());
-        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, ceilings, batteries, launcher }) })
+        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, policies, batteries, launcher }) })
     }
 
     fn open_cache(&self) -> Result<Cache, Error> {
@@ -122,7 +128,7 @@ impl Broker {
     ///
     /// The policy holds as far as the site's ceiling permits it.
     pub fn load(&self, source: Source<'_>, mut options: PluginOptions) -> Result<Plugin, Outcome> {
-        options.policy = self.inner.capped(options.policy);
+        options.policy = self.inner.policies.permitted(options.policy);
         let max = options.policy.compiler.max_input;
         let (input, name) = match source {
             Source::Path(path) => (Sealed::copy_path(path, max), Some(path.to_string_lossy().into_owned())),
@@ -136,12 +142,43 @@ impl Broker {
         Plugin::load(&self.inner, input, name, options)
     }
 
+    /// The policy of this name, or of this file where it has a `/` in it or ends in `.toml`, as far as the site's ceilings permit
+    /// it, with where each value comes from. It is read once, and again by [`Broker::reload`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, with file, line and what would be right.
+    pub fn policy(&self, name: &str) -> Result<Arc<Resolved>, policies::Error> {
+        self.inner.policies.named(name)
+    }
+
+    /// Options for a plugin that follows the policy of this name: see [`PluginOptions::follows`].
+    ///
+    /// # Errors
+    /// As [`Broker::policy`].
+    pub fn options(&self, name: &str) -> Result<PluginOptions, policies::Error> {
+        let policy = self.policy(name)?.policy.clone();
+        Ok(PluginOptions { follows: Some(name.to_owned()), ..PluginOptions::new(policy) })
+    }
+
+    /// Reads the ceilings and every policy that was asked for by name again, and puts all of them in force, or none: where one
+    /// is wrong, all stay as they were. Gives the names of those that have changed.
+    ///
+    /// Workers that run keep the policy that they were started with until they are replaced
+    /// ([`Plugin::replace_worker`]; [`Plugin::is_current`] and the report's `policy_digest` tell which it is). To do this at a
+    /// signal, as daemons do at SIGHUP, see `examples/reload.rs`.
+    ///
+    /// # Errors
+    /// What is wrong, with file, line and what would be right.
+    pub fn reload(&self) -> Result<Vec<String>, policies::Error> {
+        self.inner.policies.reload()
+    }
+
     /// Has attempts made in workers that were taken over, under this policy, as far as the site's ceiling permits it.
     ///
     /// # Errors
     /// Where `bulkhead-probe-worker` is not installed beside the other programs.
     pub fn probe(&self, policy: Policy) -> Result<Probe, Outcome> {
-        Probe::new(&self.inner, self.inner.capped(policy))
+        Probe::new(&self.inner, self.inner.policies.permitted(policy))
     }
 
     /// Whether it works without privilege of the host's; workers then run as the broker's own user on the host.
@@ -155,8 +192,7 @@ pub(crate) struct Inner {
     pub programs: Programs,
     pub cache: Option<Cache>,
     pub cgroups: Cgroups,
-    /// What no policy may exceed.
-    ceilings: Vec<Policy>,
+    pub policies: InForce,
     batteries: Mutex<HashMap<String, Battery>>,
     // Last: dropping it ends every process.
     pub launcher: Launcher,
@@ -186,11 +222,6 @@ impl Inner {
             known.insert(name, battery.clone());
         }
         Ok(battery)
-    }
-
-    /// The policy as far as the site's ceilings permit it.
-    fn capped(&self, policy: Policy) -> Policy {
-        self.ceilings.iter().fold(policy, |policy, ceiling| policy.under(ceiling))
     }
 
     /// Directories of our own that no plugin is granted.

@@ -65,6 +65,7 @@ mod spec;
 mod stdio;
 mod sys_unsafe;
 mod table;
+mod terms;
 mod verify;
 
 pub use broker::{Broker, BrokerBuilder, Source};

@@ -12,6 +12,7 @@ use crate::{
     report::Report,
     spec,
     stdio::{Input, Output, Streams},
+    terms::{Asked, Terms},
 };
 use bulkhead_shared::{
     describe::{Description, Function, ItemKind, Kind},
@@ -21,7 +22,7 @@ use bulkhead_shared::{
         worker::{Call, Dir, Engine as Knobs, FromWorker, LoadFailure, Plugin as Order, Wasi},
     },
     outcome::{Death, Outcome, Phase, Refusal, Violation},
-    policy::{DirGrant, Engine, Grants, Policy, lint::MAX_DIRS},
+    policy::{DirGrant, Engine, Policy},
     value::{Value, Values},
 };
 use std::{
@@ -35,6 +36,10 @@ use std::{
 pub struct PluginOptions {
     /// What it may use, and which layers must hold.
     pub policy: Policy,
+    /// The name that `policy` was found by, where it is to be followed: once the broker has read its policies again
+    /// ([`Broker::reload`](crate::Broker::reload)), the plugin's next worker is started under what the name stands for then.
+    /// [`Broker::options`](crate::Broker::options) fills both in.
+    pub follows: Option<String>,
     /// Directories to grant, as far as the policy's `filesystem.grants` allows.
     pub dirs: Vec<DirGrant>,
     /// Bytes of a private writable `/tmp` in memory, in place of the policy's `filesystem.tmp`: no more than that, unless
@@ -49,7 +54,7 @@ pub struct PluginOptions {
 impl PluginOptions {
     /// Nothing granted beyond what the policy itself grants.
     pub fn new(policy: Policy) -> PluginOptions {
-        PluginOptions { policy, dirs: Vec::new(), tmp: None, progress: None, learning: None }
+        PluginOptions { policy, follows: None, dirs: Vec::new(), tmp: None, progress: None, learning: None }
     }
 
     /// As [`PluginOptions::new`], for a run that a policy is learned from: **for a plugin that one is ready to try, never for one
@@ -120,6 +125,8 @@ pub struct Plugin {
     broker: Arc<Inner>,
     input: Sealed,
     compiled: Compiled,
+    asked: Asked,
+    /// Of the present worker, or of the last one.
     policy: Policy,
     grants: Vec<DirGrant>,
     worker: Option<Worker>,
@@ -144,9 +151,9 @@ impl Plugin {
         name: Option<String>,
         options: PluginOptions,
     ) -> Result<Plugin, Outcome> {
-        let PluginOptions { mut policy, dirs, tmp, progress, learning } = options;
-        let grants = permitted(&policy, dirs)?;
-        policy.filesystem.tmp = permitted_tmp(&policy, tmp)?;
+        let PluginOptions { policy, follows, dirs, tmp, progress, learning } = options;
+        let asked = Asked { policy, follows, dirs, tmp };
+        let Terms { policy, grants, digest } = asked.terms(&broker.policies)?;
         if let Some(recorder) = &learning {
             recorder.begin(&grants, &policy);
         }
@@ -155,9 +162,10 @@ impl Plugin {
         let compiled = compile::code_for(broker, &input, &knobs, &policy, &mut *progress)?;
         let mut plugin = Plugin {
             broker: broker.clone(),
-            report: Report::new(&policy.name, name, compiled.took),
+            report: Report::new(&policy.name, digest.to_string(), name, compiled.took),
             input,
             compiled,
+            asked,
             policy,
             grants,
             worker: None,
@@ -175,9 +183,7 @@ impl Plugin {
                 }
                 let key = plugin.compiled.key;
                 plugin.compiled = compile::compile(broker, &plugin.input, &knobs, &plugin.policy, &mut *progress, key)?;
-                let name = plugin.report.program.take();
-                plugin.report = Report::new(&plugin.policy.name, name, plugin.compiled.took);
-                plugin.report.learning = plugin.learning.is_some();
+                plugin.report.note_compiled(plugin.compiled.took);
                 plugin.start_worker().map_err(Fresh::into_outcome)?;
             }
             other => other.map_err(Fresh::into_outcome)?,
@@ -191,9 +197,24 @@ impl Plugin {
         &self.compiled.description
     }
 
-    /// The policy that holds for it.
+    /// The policy that holds for its worker.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Whether its worker runs under the policy in force: not, where that was changed by
+    /// [`Broker::reload`](crate::Broker::reload) since the worker was started.
+    pub fn is_current(&self) -> bool {
+        let terms = self.asked.terms(&self.broker.policies);
+        terms.is_ok_and(|terms| terms.policy == self.policy && terms.grants == self.grants)
+    }
+
+    /// Ends the present worker; the next call has a new one, under the policy in force then. What the plugin keeps in its memory
+    /// is gone.
+    pub fn replace_worker(&mut self) {
+        if let Some(mut worker) = self.worker.take() {
+            worker.process.kill();
+        }
     }
 
     /// Each layer of the present worker, required or not, achieved or not, and how that was seen.
@@ -250,16 +271,17 @@ impl Plugin {
     }
 
     fn invoke(&mut self, call: Call, streams: Streams, timeout: Option<Duration>) -> Finished {
-        let most = limits::time(&self.policy);
-        let limit = timeout.map_or(most, |asked| asked.min(most));
-        let deadline = Instant::now() + limit;
+        let called = Instant::now();
         self.next_call += 1;
         let id = self.next_call;
-        // A worker that died is replaced within the caller's time.
+        // A worker that is gone is replaced within the caller's time.
         let started = match self.worker.is_none() {
-            true => self.may_start_again().map_err(Fresh::Ended).and_then(|()| self.start_worker()),
+            true => self.renew().map_err(Fresh::Ended).and_then(|()| self.start_worker()),
             false => Ok(()),
         };
+        let most = limits::time(&self.policy);
+        let limit = timeout.map_or(most, |asked| asked.min(most));
+        let deadline = called + limit;
         let mut worker = match (started, self.worker.take()) {
             (Ok(()), Some(worker)) => worker,
             (Ok(()), None) => return Finished::of(failed("start a worker", "there is none")),
@@ -294,6 +316,21 @@ impl Plugin {
             self.lost.push_back(Instant::now());
         }
         invocation.finish(outcome)
+    }
+
+    /// Takes over the policy in force, and asks it whether another worker may be started.
+    fn renew(&mut self) -> Result<(), Outcome> {
+        let Terms { policy, grants, digest } = self.asked.terms(&self.broker.policies)?;
+        if policy != self.policy || grants != self.grants {
+            let (before, now) = (knobs(&self.policy), knobs(&policy));
+            if before != now {
+                self.compiled = compile::code_for(&self.broker, &self.input, &now, &policy, &mut |_| {})?;
+                self.report.note_compiled(self.compiled.took);
+            }
+            self.report.note_policy(&policy.name, digest.to_string());
+            (self.policy, self.grants) = (policy, grants);
+        }
+        self.may_start_again()
     }
 
     /// Refuses a plugin that loses one worker after the other (`[supervision]`).
@@ -569,41 +606,5 @@ fn knobs(policy: &Policy) -> Knobs {
         interpreter: policy.wasm.engine == Engine::Interpreted,
         interrupt: policy.invocation.interrupt,
         stack: policy.wasm.stack,
-    }
-}
-
-/// The directories that policy lets through: its own, and the caller's as far as it allows any.
-fn permitted(policy: &Policy, asked: Vec<DirGrant>) -> Result<Vec<DirGrant>, Outcome> {
-    let refuse = |message: String| Err(Outcome::Refused(Refusal { message }));
-    for grant in &asked {
-        let needed = if grant.writable { Grants::ReadWrite } else { Grants::ReadOnly };
-        if policy.filesystem.grants < needed {
-            return refuse(format!(
-                "policy {:?} does not let a caller grant {:?}{} (filesystem.grants)",
-                policy.name,
-                grant.host,
-                if grant.writable { " for writing" } else { "" }
-            ));
-        }
-    }
-    let grants: Vec<DirGrant> = policy.filesystem.dirs.iter().cloned().chain(asked).collect();
-    if grants.len() > MAX_DIRS {
-        return refuse(format!("{} directories are granted; {MAX_DIRS} are the most", grants.len()));
-    }
-    Ok(grants)
-}
-
-/// The size of `/tmp`: the policy's, or the caller's where that is no more, or where callers may grant writing at all.
-fn permitted_tmp(policy: &Policy, asked: Option<u64>) -> Result<Option<u64>, Outcome> {
-    let Some(asked) = asked else { return Ok(policy.filesystem.tmp) };
-    let within = policy.filesystem.tmp.is_some_and(|most| asked <= most);
-    match within || policy.filesystem.grants == Grants::ReadWrite {
-        true => Ok(Some(asked)),
-        false => Err(Outcome::Refused(Refusal {
-            message: format!(
-                "policy {:?} does not let a caller grant {asked} bytes of /tmp (filesystem.tmp, filesystem.grants)",
-                policy.name
-            ),
-        })),
     }
 }

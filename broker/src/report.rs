@@ -19,8 +19,8 @@ use std::{
     time::Duration,
 };
 
-/// Digits of a class that tell it from others.
-const SHOWN_OF_CLASS: usize = 12;
+/// Digits of a digest that tell it from others.
+const SHOWN: usize = 12;
 
 /// What is known of a plugin's worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ const SHOWN_OF_CLASS: usize = 12;
 pub struct Report {
     /// The policy in force.
     pub policy: String,
+    /// SHA-256 of that policy as it was in effect when the worker was started, in the text that `bulkhead policy show` prints: a
+    /// policy that was read again since is another.
+    pub policy_digest: String,
     /// The file that is run, as its caller names it; `None` where it was given as bytes.
     pub program: Option<String>,
     /// The class of workers that it belongs to, for which evidence "since boot" counts: a digest of all that makes it.
@@ -48,14 +51,20 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(policy: &str, program: Option<String>, compiled: Option<Duration>) -> Report {
+    pub(crate) fn new(
+        policy: &str,
+        policy_digest: String,
+        program: Option<String>,
+        compiled: Option<Duration>,
+    ) -> Report {
         Report {
             policy: policy.to_owned(),
+            policy_digest,
             program,
             class: None,
             layers: Vec::new(),
             forbidden_acts: 0,
-            compiled_ms: compiled.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            compiled_ms: compiled.map(millis),
             steps: Vec::new(),
             memory_peak: None,
             learning: false,
@@ -75,6 +84,14 @@ impl Report {
         self.layers.sort_by_key(|line| line.layer);
         self.steps = steps.to_vec();
         self.forbidden_acts = forbidden_acts;
+    }
+
+    pub(crate) fn note_compiled(&mut self, took: Option<Duration>) {
+        self.compiled_ms = took.map(millis);
+    }
+
+    pub(crate) fn note_policy(&mut self, name: &str, digest: String) {
+        (self.policy, self.policy_digest) = (name.to_owned(), digest);
     }
 
     pub(crate) fn note_memory(&mut self, peak: Option<u64>) {
@@ -139,8 +156,9 @@ impl Report {
             Some(ms) => format!(" Native code: compiled in {ms} ms."),
             None => " Native code: from the cache, verified.".to_owned(),
         });
+        let _ = write!(text, " Policy: {}.", short(&self.policy_digest));
         if let Some(class) = &self.class {
-            let _ = write!(text, " Class: {}.", Untrusted(class.get(..SHOWN_OF_CLASS).unwrap_or(class)));
+            let _ = write!(text, " Class: {}.", short(class));
         }
         if let Some(peak) = self.memory_peak {
             let _ = write!(text, " Most memory in the worker's cgroup: {} KiB.", peak / 1024);
@@ -153,6 +171,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.table(false))
     }
+}
+
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// As much of a digest as people compare.
+fn short(digest: &str) -> Untrusted<'_> {
+    Untrusted(digest.get(..SHOWN).unwrap_or(digest))
 }
 
 fn holds(line: &LayerReport) -> bool {
@@ -187,7 +214,8 @@ mod tests {
     fn report() -> Report {
         let line = |layer, requirement, achieved| LayerReport { layer, requirement, achieved };
         let enforced = |evidence: &str, when| Achieved::Enforced { evidence: evidence.to_owned(), when };
-        let mut report = Report::new("standard", None, Some(Duration::from_millis(1234)));
+        let mut report =
+            Report::new("standard", "fedcba9876543210".to_owned(), None, Some(Duration::from_millis(1234)));
         let layers = vec![
             line(Layer::Mdwe, Requirement::Off, Achieved::Off),
             line(Layer::LandlockFs, Requirement::Required, enforced("open(\"/\") gave EACCES", When::ThisWorker)),
@@ -220,8 +248,8 @@ mod tests {
              mdwe          off          off\n\
              \n\
              2 of 3 layers that policy asks for hold. 40 forbidden acts were tried in a worker of this class since the host\n\
-             booted, and refused. Native code: compiled in 1234 ms. Class: 0123456789ab. Most memory in the worker's\n\
-             cgroup: 2048 KiB.\n\
+             booted, and refused. Native code: compiled in 1234 ms. Policy: fedcba987654. Class: 0123456789ab. Most memory in\n\
+             the worker's cgroup: 2048 KiB.\n\
              \n\
              Set-up, in microseconds:\n\
              \x20 launch                                       900\n\
