@@ -545,6 +545,7 @@ fn begin(
             ipc: on(Layer::NamespaceIpc),
             uts: on(Layer::NamespaceUts),
             cgroup: on(Layer::NamespaceCgroup),
+            time: on(Layer::NamespaceTime),
         },
         distinct_id: on(Layer::Identity),
         grants: spec.grants.clone(),

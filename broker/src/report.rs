@@ -248,8 +248,8 @@ mod tests {
              mdwe          off          off\n\
              \n\
              2 of 3 layers that policy asks for hold. 40 forbidden acts were tried in a worker of this class since the host\n\
-             booted, and refused. Native code: compiled in 1234 ms. Policy: fedcba987654. Class: 0123456789ab. Most memory in\n\
-             the worker's cgroup: 2048 KiB.\n\
+             booted, and refused. Native code: compiled in 1234 ms. Policy: fedcba987654. Class: 0123456789ab. Most memory\n\
+             in the worker's cgroup: 2048 KiB.\n\
              \n\
              Set-up, in microseconds:\n\
              \x20 launch                                       900\n\

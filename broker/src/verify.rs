@@ -44,11 +44,37 @@ pub(crate) fn from_outside(pid: u32) -> io::Result<Vec<(Layer, Achieved)>> {
             },
         ));
     }
+    seen.push((Layer::NamespaceTime, time_namespace(pid)));
     let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
     seen.push((Layer::Capabilities, all_zero(&status, &capabilities)));
     seen.push((Layer::NoNewPrivs, equals(&status, "NoNewPrivs", "1")));
     seen.push((Layer::SeccompMain, equals(&status, "Seccomp", "2")));
     Ok(seen)
+}
+
+/// Its own time namespace, with clocks that are behind the host's.
+fn time_namespace(pid: u32) -> Achieved {
+    let missing = |cause: &str| Achieved::Missing { cause: cause.to_owned() };
+    let link = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/time"));
+    let (Ok(theirs), Ok(ours)) = (link(&pid.to_string()), link("self")) else {
+        return missing("this kernel has no time namespaces; run Linux 5.6 or newer with CONFIG_TIME_NS");
+    };
+    if theirs == ours {
+        return missing("/proc shows it in the broker's own time namespace");
+    }
+    let offsets = fs::read_to_string(format!("/proc/{pid}/timens_offsets")).unwrap_or_default();
+    let seconds = offsets.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("boottime")).then(|| words.next()?.parse::<i64>().ok())?
+    });
+    match seconds {
+        Some(seconds) if seconds < 0 => enforced(format!(
+            "/proc shows {}, its boot {} s after the host's",
+            theirs.display(),
+            seconds.unsigned_abs()
+        )),
+        _ => missing("/proc shows clocks that are not set back"),
+    }
 }
 
 /// How many seccomp filters a process has; `None` where the kernel does not say (before 5.10) or the process is gone.

@@ -36,7 +36,7 @@ pub fn config(engine: &Engine) -> wasmtime::Result<Config> {
     config.debug_symbols(false);
     // Otherwise an environment variable decides, and could decide differently in compiler and worker.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
-    // Relaxed SIMD and NaN payloads must not tell a guest which CPU it runs on.
+    // Relaxed SIMD must not tell a guest which CPU it runs on.
     config.relaxed_simd_deterministic(true);
     config.max_wasm_stack(stack);
     // Calls that may wait run on a stack of their own. The compiler has none, but is refused a guest's stack beyond it.

@@ -40,6 +40,7 @@ layers! {
     NamespaceIpc = "namespace.ipc", "The worker sees no System V or POSIX queue, semaphore or segment of the host (ipc_namespaces(7)).";
     NamespaceUts = "namespace.uts", "The worker sees a fixed host name (uts_namespaces(7)).";
     NamespaceCgroup = "namespace.cgroup", "The worker cannot see where in the host's cgroup tree it stands (cgroup_namespaces(7)).";
+    NamespaceTime = "namespace.time", "The worker's clocks do not tell when the host was booted (time_namespaces(7)).";
     Identity = "identity", "The worker runs as a host user id that no other process has.";
     InheritedState = "inherited_state", "Nothing is inherited: session keyring, environment, signal dispositions and mask, umask, scheduling, personality, session.";
     Descriptors = "descriptors", "No descriptor but those of the assignment is open (close_range(2)).";

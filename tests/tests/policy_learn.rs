@@ -273,6 +273,7 @@ extends = \"base\"
 memory = \"8MiB\"
 [host]
 clock = \"real\"
+random = \"real\"
 ";
 
 #[test]
@@ -309,7 +310,7 @@ fn what_the_ceiling_does_not_permit_is_told_and_not_tried() {
 #[test]
 fn an_import_that_the_ceiling_withholds_is_told() {
     let scratch = Scratch::new();
-    let ceiling = scratch.file("ceiling.toml", CEILING);
+    let ceiling = scratch.file("ceiling.toml", CEILING.replace("random = \"real\"", ""));
 
     let learned = learn(words!["--ceiling", &ceiling, scratch.guest("random")]);
 
@@ -349,7 +350,8 @@ fn what_is_needed_beyond_a_policy_is_all_that_is_learned_beyond_it() {
         .assert_says([&format!("it extends `mine`: use it with --policy-dir {}", scratch.path().display())]);
     let end = "version = 1\nextends = \"mine\"\n\n[host]\n# imports wasi_snapshot_preview1::clock_time_get, \
                wasi_snapshot_preview1::poll_oneoff; set it to \"real\" if it must know the time, or wait\n\
-               clock = \"deterministic\"\n";
+               clock = \"deterministic\"\n# imports wasi_snapshot_preview1::random_get; what is \"deterministic\" is no secret, and \
+               is not proposed\nrandom = \"real\"\n";
     assert!(some.out().ends_with(end), "{some}");
     let learned = scratch.file("learned.toml", &some.stdout);
     let under = words!["--policy-dir", scratch.path(), "--policy", learned, &plugin, "--", "args", "x"];
@@ -373,7 +375,7 @@ fn what_is_learned_is_merged_as_a_diff_and_written_only_when_asked_to() {
     shown.assert_code(0).assert_out(&format!(
         "--- {name} (as it is)
 +++ {name} (learned)
-@@ -3,4 +3,7 @@
+@@ -3,4 +3,9 @@
  extends = \"base\"
  
  [host] # as little as can be
@@ -383,6 +385,8 @@ fn what_is_learned_is_merged_as_a_diff_and_written_only_when_asked_to() {
 +# imports wasi_snapshot_preview1::clock_time_get, wasi_snapshot_preview1::poll_oneoff; set it to \"real\" if it must know the \
          time, or wait
 +clock = \"deterministic\"
++# imports wasi_snapshot_preview1::random_get; what is \"deterministic\" is no secret, and is not proposed
++random = \"real\"
 "
     ));
     assert_eq!(unchanged, text.as_bytes());

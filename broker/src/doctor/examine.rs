@@ -37,6 +37,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("ipc", Layer::NamespaceIpc),
     ("uts", Layer::NamespaceUts),
     ("cgroup", Layer::NamespaceCgroup),
+    ("time", Layer::NamespaceTime),
     ("landlock.fs", Layer::LandlockFs),
     ("landlock.tcp", Layer::LandlockTcp),
     ("landlock.scope", Layer::LandlockScope),

@@ -27,7 +27,9 @@ pub(super) fn why(probe: &str, step: &str, errno: i32, facts: &Facts) -> Why {
     let errno = Errno::from_raw(errno);
     match probe {
         "user" => user_namespace(step, errno, &seen, facts),
-        "pid" | "mount" | "net" | "ipc" | "uts" | "cgroup" | "mounts" => namespace(probe, step, errno, &seen, facts),
+        "pid" | "mount" | "net" | "ipc" | "uts" | "cgroup" | "time" | "mounts" => {
+            namespace(probe, step, errno, &seen, facts)
+        }
         "landlock-abi" | "landlock.fs" => landlock(errno, &seen, facts),
         "landlock.tcp" => newer(errno, &seen, facts, "TCP rules of Landlock need Linux 6.7", "run Linux 6.7 or newer"),
         "landlock.scope" => newer(errno, &seen, facts, "scopes of Landlock need Linux 6.12", "run Linux 6.12 or newer"),

@@ -43,6 +43,7 @@ pub(super) const NAMES: &[&str] = &[
     "ipc",
     "uts",
     "cgroup",
+    "time",
     "landlock-abi",
     "landlock.fs",
     "landlock.tcp",
@@ -95,6 +96,8 @@ pub(super) fn run(name: &str) -> Probed {
         "ipc" => other_namespace("ipc", CloneFlags::CLONE_NEWIPC),
         "uts" => other_namespace("uts", CloneFlags::CLONE_NEWUTS),
         "cgroup" => other_namespace("cgroup", CloneFlags::CLONE_NEWCGROUP),
+        // Its own time namespace is for children only.
+        "time" => other_namespace("time_for_children", CloneFlags::from_bits_retain(libc::CLONE_NEWTIME)),
         "landlock-abi" => sys::landlock_abi().step("landlock_create_ruleset").map(|abi| abi.to_string()),
         "landlock.fs" => landlock_fs(),
         "landlock.tcp" => landlock_tcp(),

@@ -60,6 +60,7 @@ pub struct Namespaces {
     pub ipc: bool,
     pub uts: bool,
     pub cgroup: bool,
+    pub time: bool,
 }
 
 /// A directory of the host to grant.

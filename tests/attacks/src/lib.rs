@@ -22,6 +22,7 @@ pub const NAMES: &[&str] = &[
     "kill",
     "fork",
     "read_host_name",
+    "read_boot_time",
     "set_host_name",
     "become_root",
     // System V shared memory and keys

@@ -65,6 +65,7 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("kill", Host(processes::kill)),
     ("fork", Host(processes::fork)),
     ("read_host_name", Host(processes::read_host_name)),
+    ("read_boot_time", Host(processes::read_boot_time)),
     ("set_host_name", Host(processes::set_host_name)),
     ("become_root", Host(processes::become_root)),
     ("read_segment", Host(ipc_unsafe::read_segment)),

@@ -10,6 +10,7 @@ use nix::{
         utsname::uname,
         wait::waitpid,
     },
+    time::{ClockId, clock_gettime},
     unistd::{Pid, execve, geteuid, getpid, sethostname},
 };
 use std::ffi::CString;
@@ -44,6 +45,12 @@ pub fn fork(_: &Args) -> Came {
 /// Finds out whether the host's name is this.
 pub fn read_host_name(args: &Args) -> Came {
     if uname()?.nodename() == args.text(0) { Ok(0) } else { Err(Errno::ENODATA) }
+}
+
+/// Finds out whether the host was booted so many seconds ago, give or take five.
+pub fn read_boot_time(args: &Args) -> Came {
+    let since = clock_gettime(ClockId::CLOCK_BOOTTIME)?.tv_sec();
+    if args.number(0).abs_diff(since as u64) <= 5 { Ok(0) } else { Err(Errno::ENODATA) }
 }
 
 /// Sets the host's name.

@@ -4,6 +4,12 @@ use bulkhead_attacks::{KEY, SEGMENT};
 use nix::errno::Errno;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Seconds since the host was booted, suspension included.
+pub fn seconds_since_boot() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+    now.tv_sec().unsigned_abs()
+}
+
 /// A System V shared memory segment that everybody may read.
 pub struct Segment {
     key: i32,

@@ -1,7 +1,9 @@
 //! `namespace.ipc`, `namespace.uts`, `namespace.cgroup` and `inherited_state`: what the host would hand down.
 
 use crate::lab::{Lab, number, only, refused, root, text};
-use bulkhead::layer::Layer::{CgroupMemory, Identity, InheritedState, NamespaceCgroup, NamespaceIpc, NamespaceUts};
+use bulkhead::layer::Layer::{
+    CgroupMemory, Identity, InheritedState, NamespaceCgroup, NamespaceIpc, NamespaceTime, NamespaceUts,
+};
 
 #[path = "host_unsafe.rs"]
 mod host;
@@ -34,6 +36,28 @@ fn uts_namespace_alone_hides_the_hosts_name() {
     let lab = Lab::new();
     let mut attacker = lab.attacker(only(&[Identity, NamespaceUts]));
     assert_eq!(attacker.attack("read_host_name", &[text(host::name())]), refused("ENODATA"));
+}
+
+#[test]
+fn without_time_namespace_the_time_of_the_hosts_boot_is_read() {
+    let lab = Lab::new();
+    let mut attacker = lab.attacker(only(&[Identity]));
+    assert_eq!(attacker.attack("read_boot_time", &[number(host::seconds_since_boot())]), Ok(0));
+}
+
+#[test]
+fn time_namespace_alone_hides_the_time_of_the_hosts_boot() {
+    let lab = Lab::new();
+    let mut attacker = lab.attacker(only(&[Identity, NamespaceTime]));
+    assert_eq!(attacker.attack("read_boot_time", &[number(host::seconds_since_boot())]), refused("ENODATA"));
+}
+
+#[test]
+fn a_worker_without_time_namespace_after_one_with_it_has_the_hosts_clocks() {
+    let lab = Lab::new();
+    drop(lab.attacker(only(&[Identity, NamespaceTime])));
+    let mut attacker = lab.attacker(only(&[Identity]));
+    assert_eq!(attacker.attack("read_boot_time", &[number(host::seconds_since_boot())]), Ok(0));
 }
 
 #[test]

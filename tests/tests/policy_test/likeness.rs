@@ -105,7 +105,7 @@ fn probe_and_worker_have_the_same_of_everything_that_the_host_can_see() {
         kinds.into_iter().filter(own).collect::<Vec<_>>()
     });
     assert_eq!(worker, probe);
-    assert_eq!(probe, ["user", "pid", "mnt", "net", "ipc", "uts", "cgroup"]);
+    assert_eq!(probe, ["user", "pid", "mnt", "net", "ipc", "uts", "cgroup", "time"]);
 
     // Status. The worker catches the signals of traps; all else of signals is the same.
     let fields = [

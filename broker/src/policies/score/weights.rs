@@ -191,6 +191,7 @@ const LAYERS: &[Weight] = &[
     ),
     layer(Layer::NamespaceUts, "require.namespace.uts", 3, REQUIRE),
     layer(Layer::NamespaceCgroup, "require.namespace.cgroup", 3, REQUIRE),
+    layer(Layer::NamespaceTime, "require.namespace.time", 2, "\"required\": it wants a kernel with CONFIG_TIME_NS"),
 ];
 
 /// Every item, in groups with their titles.

@@ -4,6 +4,7 @@
 //! the broker's one-shot ipc-channel server. It is single-threaded, sees no untrusted byte, and is init of a pid namespace of
 //! its own: when it dies, for whatever reason, the kernel kills every process below it.
 
+mod clocks;
 mod grants;
 mod ids;
 mod quota;

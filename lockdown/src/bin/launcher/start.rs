@@ -1,6 +1,7 @@
 //! Starting one process: cgroup, namespaces, ids, then its program by descriptor.
 
 use super::{
+    clocks::Clocks,
     grants,
     ids::{self, Ids},
 };
@@ -61,7 +62,12 @@ impl From<SetupFailure> for Failure {
 }
 
 /// Starts a process. `descriptors` are the request's: program, control socket, v2 cgroup directory, v1 `cgroup.procs` files.
-pub fn start(request: &Start, descriptors: Vec<OwnedFd>, rootless: bool) -> Result<Started, Failure> {
+pub fn start(
+    request: &Start,
+    descriptors: Vec<OwnedFd>,
+    clocks: &mut Clocks,
+    rootless: bool,
+) -> Result<Started, Failure> {
     let mut clock = Clock { last: Instant::now(), steps: Vec::new() };
     let mut descriptors = descriptors.into_iter();
     let count = |f: Fault| Failure::from(f.into_failure(None));
@@ -80,6 +86,7 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, rootless: bool) -> Resu
     }
     clock.step("detach grants");
 
+    clocks.set(request.namespaces.time).map_err(|f| f.into_failure(Some(Layer::NamespaceTime)))?;
     // The child waits on `go` until its ids and cgroups are set; `failed` closes at its execve, or says what went wrong.
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).step("pipe").map_err(count);
     let (go_read, go_write) = pipe()?;

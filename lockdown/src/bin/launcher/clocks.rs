@@ -1,0 +1,46 @@
+//! The clocks of the processes to come (time_namespaces(7)): CLOCK_MONOTONIC and CLOCK_BOOTTIME that began with the launcher,
+//! and do not tell when the host was booted.
+//!
+//! A process does not enter a time namespace by unshare(2), its children do; and offsets can be set until the first of them has.
+//! All workers share the one namespace: there is nothing in it by which they could meet.
+
+use bulkhead_lockdown::fault::{Fault, Step};
+use nix::{
+    errno::Errno,
+    sched::{CloneFlags, unshare},
+    time::{ClockId, clock_gettime},
+};
+use std::fs;
+
+/// Which clocks a child of the launcher has.
+#[derive(Default)]
+pub struct Clocks {
+    /// Whether the next child's began with the launcher; `None` before the first one.
+    fresh: Option<bool>,
+}
+
+impl Clocks {
+    /// Sees to it that the next child has clocks that began with the launcher, or those of the host. A kernel without time
+    /// namespaces is no error here: the broker sees in /proc that the child is in none.
+    pub fn set(&mut self, fresh: bool) -> Result<(), Fault> {
+        if self.fresh == Some(fresh) || (self.fresh.is_none() && !fresh) {
+            return Ok(());
+        }
+        // One that has been entered takes no offsets any more.
+        match unshare(CloneFlags::from_bits_retain(libc::CLONE_NEWTIME)) {
+            Ok(()) => {}
+            Err(Errno::EINVAL) => return Ok(()),
+            Err(e) => return Err(Fault::new("unshare(CLONE_NEWTIME)", e)),
+        }
+        // To the whole second, rounded towards the past: no clock may stand below zero.
+        let offset = |clock| match fresh {
+            true => clock_gettime(clock).map(|now| -now.tv_sec()).step("clock_gettime"),
+            false => Ok(0),
+        };
+        let (monotonic, boottime) = (offset(ClockId::CLOCK_MONOTONIC)?, offset(ClockId::CLOCK_BOOTTIME)?);
+        let offsets = format!("monotonic {monotonic} 0\nboottime {boottime} 0\n");
+        fs::write("/proc/self/timens_offsets", offsets).step("write /proc/self/timens_offsets")?;
+        self.fresh = Some(fresh);
+        Ok(())
+    }
+}
