@@ -14,6 +14,7 @@ pub mod lint;
 pub mod order;
 mod print;
 mod read;
+pub mod reference;
 pub mod resolve;
 pub mod schema;
 pub mod suggest;
