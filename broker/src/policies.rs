@@ -5,9 +5,11 @@
 //! of a search. Above all of them stands the site's ceiling, [`SYSTEM_CEILING`], where there is one.
 //!
 //! * [`Site`] finds, reads and resolves them;
+//! * [`explain`] says what one means, in words;
 //! * [`files`] reads a file that nobody else may have changed;
 //! * [`syscalls`] checks what only the tables of system calls can tell.
 
+pub mod explain;
 pub mod files;
 pub(crate) mod in_force;
 mod syscalls;

@@ -18,6 +18,8 @@ Exit codes of `bulkhead run`:
   134  the guest trapped
   141  nobody reads the output any more";
 
+/// The command line cannot be understood, as clap has it.
+pub const USAGE: u8 = 2;
 /// Refused.
 pub const REFUSED: u8 = 121;
 /// Policy.

@@ -1,6 +1,7 @@
 //! `bulkhead policy`: one file for each of its commands.
 
 mod check;
+mod explain;
 
 use crate::{ends, print};
 use bulkhead::policies::Site;
@@ -40,6 +41,8 @@ pub enum Action {
     },
     /// Check policy files: all errors and doubts, each with its line and a suggestion.
     Check(check::Check),
+    /// Say what a policy means: the whole of it, or one key, section, system call or path.
+    Explain(explain::Explain),
 }
 
 impl Action {
@@ -55,6 +58,7 @@ impl Action {
                 Err(errors) => ends::policy_error(&errors),
             },
             Action::Check(check) => check.go(),
+            Action::Explain(explain) => explain.go(),
         }
     }
 }
