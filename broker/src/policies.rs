@@ -6,11 +6,13 @@
 //!
 //! * [`Site`] finds, reads and resolves them;
 //! * [`explain`] says what one means, in words;
+//! * [`hint`] says what one would have to say for a run not to end as it did;
 //! * [`files`] reads a file that nobody else may have changed;
 //! * [`syscalls`] checks what only the tables of system calls can tell.
 
 pub mod explain;
 pub mod files;
+pub mod hint;
 pub(crate) mod in_force;
 mod syscalls;
 #[cfg(test)]

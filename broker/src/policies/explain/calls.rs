@@ -152,7 +152,8 @@ pub(super) fn call(asked: &Asked<'_>, name: &str) -> Result<Call, Wrong> {
         let Some(number) = number else { break };
         let (main, closing) = filter::rules(policy, class, arch)?;
         let (main, closing) = (main.of(number), closing.of(number));
-        let setting_up = answer(arch, name, &main);
+        // Joined with what allows everything, it is shorter and says the same.
+        let setting_up = answer(arch, name, &joined(&main, &rules::Answer::always(Action::Allow)));
         let running = answer(arch, name, &joined(&main, &closing));
         match processes.iter_mut().find(|other| other.setting_up == setting_up && other.running == running) {
             Some(same) => same.who.push(who),
@@ -184,14 +185,14 @@ pub(super) fn classes(policy: &Policy) -> Vec<(String, Class)> {
     let dirs = &policy.filesystem.dirs;
     let mut classes = Vec::new();
     for (component, kind) in [(false, "core module"), (true, "component")] {
-        let mut put = |what: &str, features| classes.push((format!("{kind}{what}"), Class::Worker(features)));
+        let mut put = |what: &str, features| classes.push((format!("worker ({kind}{what})"), Class::Worker(features)));
         put(" without WASI", Features::granted(policy, component, false, dirs));
         put(" with WASI", Features::granted(policy, component, true, dirs));
         if policy.filesystem.grants != Grants::None {
             put(" with WASI and directories that a caller grants", Features { component, ..Features::most(policy) });
         }
     }
-    classes.push(("the compiler".into(), Class::Compiler));
+    classes.push(("compiler".into(), Class::Compiler));
     classes
 }
 

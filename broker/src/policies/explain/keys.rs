@@ -130,6 +130,12 @@ pub(super) fn key(asked: &Asked<'_>, path: &str) -> Key {
     }
 }
 
+/// Who holds a plugin to a key, by name.
+pub(super) fn holder(policy: &Policy, name: &'static str) -> Holder {
+    let requirement = Layer::from_name(name).and_then(|layer| policy.require.get(&layer)).map(|r| r.name());
+    Holder { name, requirement }
+}
+
 /// What the language says of a key.
 struct Facts {
     takes: String,
@@ -141,10 +147,7 @@ struct Facts {
 
 impl Facts {
     fn of(path: &str, policy: &Policy) -> Facts {
-        let holder = |name: &'static str| Holder {
-            name,
-            requirement: Layer::from_name(name).and_then(|layer| policy.require.get(&layer)).map(|r| r.name()),
-        };
+        let holder = |name| holder(policy, name);
         if let Some(key) = schema::Key::find(path) {
             return Facts {
                 takes: key.kind.to_string().replace('`', ""),

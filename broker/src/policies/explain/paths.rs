@@ -1,6 +1,9 @@
 //! Which grant of a policy holds a path. By the text of the path alone: nothing on disk is looked at.
 
-use super::Asked;
+use super::{
+    Asked,
+    keys::{self, Holder},
+};
 use bulkhead_shared::policy::{DirGrant, Grants, Origin, Resolved, text::Reader};
 use serde::Serialize;
 use std::path::{Component, Path as StdPath};
@@ -16,6 +19,10 @@ pub struct Path {
     pub path: String,
     /// Grants that hold it, as a path of the host or as one that the guest names.
     pub grants: Vec<Grant>,
+    /// The layers that keep a worker from every other path, and what the policy says of each.
+    pub walls: Vec<Holder>,
+    /// Where a ceiling takes away, or makes smaller, what the policy grants of it.
+    pub cut: Option<Origin>,
     /// What callers may do: "none", "read-only", "read-write" of `filesystem.grants`.
     pub callers: &'static str,
     /// Why a grant of it by a caller would be refused.
@@ -110,6 +117,8 @@ pub(super) fn path(asked: &Asked<'_>, path: &str) -> Path {
     Path {
         path: path.to_string(),
         grants,
+        walls: ["namespace.mount", "landlock.fs"].map(|layer| keys::holder(policy, layer)).to_vec(),
+        cut: cut(asked, path),
         callers: match policy.filesystem.grants {
             Grants::None => "none",
             Grants::ReadOnly => "read-only",
@@ -121,6 +130,15 @@ pub(super) fn path(asked: &Asked<'_>, path: &str) -> Path {
             .then_some("windows into the kernel are refused as grants, whatever a policy says"),
         callers_source: asked.resolved.origin("filesystem.grants"),
     }
+}
+
+/// Where a ceiling takes something of what the policy says away.
+fn cut(asked: &Asked<'_>, path: &str) -> Option<Origin> {
+    let (now, before) = (&asked.resolved.policy.filesystem, &asked.levels.first()?.filesystem);
+    let holds = |dir: &&DirGrant| below(path, &dir.host).is_some() || below(path, &dir.guest).is_some();
+    let dirs = before.dirs.iter().filter(holds).any(|dir| !now.dirs.contains(dir)).then_some("filesystem.dirs");
+    let tmp = (below(path, "/tmp").is_some() && before.tmp != now.tmp).then_some("filesystem.tmp");
+    dirs.or(tmp).and_then(|key| asked.resolved.cut.get(key)).map(|cut| cut.ceiling.clone())
 }
 
 fn text(resolved: &Resolved, key: &str) -> String {

@@ -299,7 +299,7 @@ fn call(f: &mut Formatter<'_>, call: &calls::Call) -> fmt::Result {
         }
     }
     for process in &call.processes {
-        writeln!(f, "\n{}", process.who.join("; "))?;
+        writeln!(f, "\n{}", process.who.join(", "))?;
         answer(f, "set-up", &process.setting_up)?;
         answer(f, "running", &process.running)?;
     }
@@ -312,8 +312,12 @@ fn call(f: &mut Formatter<'_>, call: &calls::Call) -> fmt::Result {
     if let Some(always) = call.always {
         writeln!(f, "\nAlways: {always}.")?;
     }
-    if call.listed.is_empty() && call.number.is_some() {
-        writeln!(f, "\nNo group of policies/syscalls/ has it: nothing that can be granted needs it.")?;
+    if call.listed.is_empty() && call.number.is_some() && call.always.is_none() && call.added.is_none() {
+        writeln!(
+            f,
+            "\nNo group of policies/syscalls/ has it: nothing that can be granted needs it. Only syscalls.danger_allow would add \
+             it, whatever its arguments."
+        )?;
     }
     if !call.listed.is_empty() {
         writeln!(f, "\nBy these entries:")?;
@@ -358,12 +362,21 @@ fn path(f: &mut Formatter<'_>, path: &paths::Path) -> fmt::Result {
         }
         grant.limits.iter().try_for_each(|limit| writeln!(f, "      {limit}"))?;
     }
+    if let Some(cut) = &path.cut {
+        writeln!(f, "  the policy grants more of it, and the ceiling takes that away ({})", place(cut))?;
+    }
     if path.grants.is_empty() {
         writeln!(
             f,
-            "  not granted by the policy: nothing grants it. The worker's root is empty and read-only (namespace.mount), no \
-             file outside a granted directory can be opened (landlock.fs), and WASI answers the guest that there is none."
+            "  not granted by the policy: nothing grants it, and WASI answers the guest that it is not there."
         )?;
+        writeln!(f, "  A worker that was taken over meets:")?;
+        for wall in &path.walls {
+            let purpose = Layer::from_name(wall.name).map_or("", Layer::purpose);
+            let requirement = wall.requirement.unwrap_or_default();
+            let off = if requirement == "off" { "NOT APPLIED under this policy. " } else { "" };
+            writeln!(f, "      {} ({requirement}): {off}{purpose}", wall.name)?;
+        }
     }
     let source = path.callers_source.as_ref().map_or(String::new(), |origin| format!(" ({})", place(origin)));
     match (path.never, path.callers) {
