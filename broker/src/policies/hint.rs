@@ -10,7 +10,7 @@ mod verdict;
 
 pub use verdict::{Verdict, Word};
 
-use crate::filter::{self, Arch, Class, Features, PROOF, joined::joined, rules::Action, syscall_names};
+use crate::filter::{self, Arch, Class, Features, PROOF, joined::joined, rules::Action};
 use bulkhead_shared::{
     layer::Requirement,
     outcome::{MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
@@ -268,10 +268,4 @@ impl fmt::Display for Hint {
             None => Ok(()),
         }
     }
-}
-
-/// Every name that could be in a violation, for the tests: known calls.
-#[cfg(test)]
-fn names() -> &'static [&'static str] {
-    syscall_names()
 }
