@@ -223,9 +223,9 @@ fn field(f: &mut Formatter<'_>, name: &str, lines: &[String]) -> fmt::Result {
 
 fn key(f: &mut Formatter<'_>, key: &keys::Key) -> fmt::Result {
     writeln!(f, "\n{} = {}", key.key, one_line(&key.value))?;
-    field(f, "meaning", &[key.meaning.clone()])?;
-    field(f, "takes", &[key.takes.clone()])?;
-    field(f, "beyond", &[key.beyond.clone()])?;
+    field(f, "meaning", std::slice::from_ref(&key.meaning))?;
+    field(f, "takes", std::slice::from_ref(&key.takes))?;
+    field(f, "beyond", std::slice::from_ref(&key.beyond))?;
     let holders: Vec<String> = key
         .held_by
         .iter()

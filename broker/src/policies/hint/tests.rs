@@ -300,6 +300,23 @@ fn a_ceiling_that_takes_the_line_away_is_named() {
 }
 
 #[test]
+fn a_ceiling_that_held_a_shipped_policy_is_named_though_the_line_is_there_already() {
+    let etc = Etc::new(&[("ceiling", "extends = \"standard\"\n[filesystem]\ngrants = \"none\"\n")]);
+    let site = etc.site().with_ceiling(etc.file("ceiling"));
+
+    let hint = hint(
+        &refused("policy \"standard\" does not let a caller grant \"/x\" (filesystem.grants)"),
+        &site.load("standard").unwrap(),
+        &site.ceilings().unwrap(),
+    );
+
+    let line = hint.unwrap().line.unwrap();
+    assert_eq!(line.verdict.word, Word::Ceiling);
+    let said = line.verdict.to_string();
+    assert!(said.contains("filesystem.grants is held to \"none\" by the site's ceiling ("), "{said}");
+}
+
+#[test]
 fn the_callers_own_time_is_no_matter_of_policy() {
     let hint = under("standard", &timed_out(1, Phase::Running)).unwrap();
 

@@ -68,10 +68,13 @@ pub(super) fn of(resolved: &Resolved, ceilings: &[Resolved], key: &str, name: &s
         }
     };
     let before = policies::findings(resolved);
-    let findings: Vec<Diagnostic> = policies::findings(&tried)
-        .into_iter()
-        .filter(|found| !before.iter().any(|old| old.rule == found.rule && old.message == found.message))
-        .collect();
+    let held = format!("{key} is held to ");
+    // What a ceiling does to the key is the answer, whether or not it was so before.
+    let is_new = |found: &Diagnostic| {
+        let known = before.iter().any(|old| old.rule == found.rule && old.message == found.message);
+        !known || (found.rule == Rule::AboveCeiling && found.message.starts_with(&held))
+    };
+    let findings: Vec<Diagnostic> = policies::findings(&tried).into_iter().filter(is_new).collect();
     let has = |severity| findings.iter().any(|found| found.severity == severity);
     let word = match () {
         () if has(Severity::Error) => Word::Refused,
