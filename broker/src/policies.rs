@@ -7,6 +7,8 @@
 //! * [`Site`] finds, reads and resolves them;
 //! * [`check`] gathers what is wrong and doubtful in files, and [`sarif`] says it to machines;
 //! * [`schema`] describes the language to editors, [`reference`] every key to readers of the guide;
+//! * [`explain`] says what a policy means, in words;
+//! * [`hint`] says what one would have to say for a run not to end as it did;
 //! * [`score`] weighs what a policy leaves exposed;
 //! * [`diff`] tells what becomes possible from one policy to another;
 //! * [`files`] reads a file that nobody else may have changed;
@@ -14,9 +16,11 @@
 
 pub mod check;
 pub mod diff;
+pub mod explain;
 pub mod files;
 #[cfg(test)]
 mod guide_tests;
+pub mod hint;
 pub(crate) mod in_force;
 pub mod reference;
 #[cfg(test)]

@@ -20,6 +20,8 @@ Exit codes of `bulkhead run`:
 
 /// A gate was not passed: `check --deny`, `diff`, `score --threshold`.
 pub const GATE: u8 = 1;
+/// The command line cannot be understood, as clap has it.
+pub const USAGE: u8 = 2;
 /// Refused.
 pub const REFUSED: u8 = 121;
 /// Policy.

@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod explain;
 mod learn;
 mod reference;
 mod score;
@@ -45,6 +46,8 @@ pub enum Action {
     },
     /// Check policy files: all errors and doubts, each with its line and a suggestion.
     Check(check::Check),
+    /// Say what a policy means: the whole of it, or one key, section, system call or path.
+    Explain(explain::Explain),
     /// Tell what becomes possible from one policy to another, and what stops being possible.
     Diff(diff::Compare),
     /// Weigh what a policy leaves exposed: one number, and its parts.
@@ -79,6 +82,7 @@ impl Action {
                 Err(errors) => ends::policy_error(&errors),
             },
             Action::Check(check) => check.go(),
+            Action::Explain(explain) => explain.go(),
             Action::Diff(compare) => compare.go(),
             Action::Score(weigh) => weigh.go(),
             Action::Schema => print(schema::text().as_bytes()),

@@ -5,7 +5,8 @@ use bulkhead::{
     Broker, Command, Error, Finished, Input, Outcome, Output, Plugin, PluginOptions, Report, Source,
     describe::{Function, ItemKind, Kind},
     outcome::Class,
-    policy::DirGrant,
+    policies::hint::{self, Hint},
+    policy::{DirGrant, Resolved},
     text::Escaped,
     value::Value,
     wave::{self, CallText},
@@ -65,6 +66,9 @@ pub struct Run {
     /// Arguments, as the plugin sees them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
+    /// What the policy and the ceilings came to, for hints.
+    #[arg(skip)]
+    read: Option<(Resolved, Vec<Resolved>)>,
 }
 
 /// What a run came to.
@@ -82,13 +86,17 @@ struct Ended<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<Hint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<&'a Report>,
 }
 
 impl Run {
-    pub fn go(self) -> ExitCode {
-        let mut policy = match self.site.site().find(&self.policy) {
-            Ok(policy) => policy,
+    pub fn go(mut self) -> ExitCode {
+        let site = self.site.site();
+        let read = site.load(&self.policy).and_then(|resolved| Ok((resolved, site.ceilings()?)));
+        let mut policy = match read {
+            Ok(read) => self.read.insert(read).0.policy.clone(),
             Err(errors) => return ends::policy_error(&errors),
         };
         // A plugin can burn time before it is called, in its start function.
@@ -175,6 +183,7 @@ impl Run {
     fn end(&self, finished: Finished, plugin: Option<&Plugin>) -> ExitCode {
         let Finished { outcome, stdout, stderr, dropped_bytes, .. } = finished;
         let code = ends::code(&outcome);
+        let hint = self.read.as_ref().and_then(|(policy, ceilings)| hint::hint(&outcome, policy, ceilings));
         let results = match &outcome {
             Outcome::Returned(values) => Some(values.0.iter().map(wave::print).collect::<Vec<_>>()),
             _ => None,
@@ -190,6 +199,7 @@ impl Run {
                 stdout: text(stdout),
                 stderr: text(stderr),
                 dropped_bytes: is_command.then_some(dropped_bytes),
+                hint,
                 report: plugin.map(Plugin::report),
             };
             let json = serde_json::to_string_pretty(&ended).unwrap_or_default();
@@ -205,6 +215,9 @@ impl Run {
         }
         if let Some(text) = explain::explain(&outcome) {
             let _ = writeln!(std::io::stderr(), "bulkhead: {}: {text}", self.plugin.display());
+        }
+        if let Some(hint) = hint {
+            let _ = write!(std::io::stderr(), "{hint}");
         }
         if let (true, Some(plugin)) = (self.report, plugin) {
             let _ = write!(std::io::stderr(), "{}", plugin.report().table(style::stderr()));

@@ -28,6 +28,35 @@ pub fn decode(audit: u32, number: i32, arguments: [u64; 6]) -> String {
     format!("{name}({}){remark}", words.join(", "))
 }
 
+/// The label of an argument, as [`decode`] has it: "flags".
+pub(super) fn label(call: &str, argument: u8) -> Option<&'static str> {
+    shape(call, argument).map(|(label, _)| label)
+}
+
+/// A value of an argument in words, as [`decode`] has it.
+pub(super) fn value(arch: Arch, call: &str, argument: u8, value: u64) -> String {
+    shape(call, argument).map_or_else(|| number(value), |(_, shape)| shape.words(arch, value))
+}
+
+/// Some bits of an argument in words.
+pub(super) fn bits_of(arch: Arch, call: &str, argument: u8, value: u64) -> String {
+    match shape(call, argument) {
+        Some((_, shape @ (Flags(Family::Open | Family::Prot | Family::Map | Family::At) | AnyOf(_)))) => {
+            shape.words(arch, value)
+        }
+        _ => number(value),
+    }
+}
+
+fn shape(call: &str, argument: u8) -> Option<(&'static str, Shape)> {
+    let (_, shapes, _) = CALLS.iter().find(|(name, ..)| *name == call)?;
+    shapes.get(usize::from(argument)).copied()
+}
+
+fn number(value: u64) -> String {
+    if value < 10 { value.to_string() } else { format!("{value:#x}") }
+}
+
 /// How an argument is to be shown.
 #[derive(Clone, Copy)]
 enum Shape {

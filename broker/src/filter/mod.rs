@@ -16,13 +16,16 @@ pub mod arch;
 pub mod condition;
 pub mod constants;
 pub mod decode;
+pub mod disassemble;
 pub mod emit;
 pub mod evaluate;
 pub mod groups;
+pub mod joined;
 pub mod numbers;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
 pub use arch::{Arch, syscall_names};
 pub use decode::{decode, name};

@@ -187,7 +187,7 @@ fn any_condition() -> impl Strategy<Value = Condition> {
     })
 }
 
-fn any_rules() -> impl Strategy<Value = Rules> {
+pub(super) fn any_rules() -> impl Strategy<Value = Rules> {
     let clause = (prop::collection::vec(any_condition(), 1..5), any_action())
         .prop_map(|(conditions, action)| Clause { conditions, action });
     let answer = (prop::collection::vec(clause, 0..4), any_action())

@@ -1,6 +1,7 @@
 //! Tests of the filters: what the shipped groups promise, programs against their model, and a few against the kernel.
 
 mod compiled;
+mod disassembled;
 mod every_rule;
 mod groups;
 mod kernel_unsafe;
