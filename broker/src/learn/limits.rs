@@ -92,7 +92,7 @@ impl School<'_> {
         let (key, wanted) = match self.measured.outcome {
             Outcome::OutOfMemory(MemoryLimit::Wasm { key, wanted, .. }) => match key.as_str() {
                 "wasm.memory" => ("wasm.memory", format!("{} in all", size_text(*wanted))),
-                "wasm.tables" => ("wasm.table_elements", format!("{wanted} in all")),
+                "wasm.table_elements" => ("wasm.table_elements", format!("{wanted} in all")),
                 "wasm.instances" => ("wasm.instances", format!("{wanted} and maybe more")),
                 _ => return,
             },

@@ -135,7 +135,7 @@ fn offer(outcome: &Outcome, policy: &Policy) -> Option<Offer> {
             // The worker's word: keys that are known, and no more than a key can be.
             let key = match key.as_str() {
                 "wasm.memory" => "wasm.memory",
-                "wasm.tables" => "wasm.table_elements",
+                "wasm.table_elements" => "wasm.table_elements",
                 "wasm.instances" => "wasm.instances",
                 _ => return None,
             };
