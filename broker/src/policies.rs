@@ -6,7 +6,7 @@
 //!
 //! * [`Site`] finds, reads and resolves them;
 //! * [`check`] gathers what is wrong and doubtful in files, and [`sarif`] says it to machines;
-//! * [`schema`] describes the language to editors, [`reference`] every key to readers of the guide;
+//! * [`schema`] describes the language to editors, [`mod@reference`] every key to readers of the guide;
 //! * [`explain`] says what a policy means, in words;
 //! * [`hint`] says what one would have to say for a run not to end as it did;
 //! * [`score`] weighs what a policy leaves exposed;

@@ -8,7 +8,7 @@ pub fn line(name: &str) -> String {
     format!("{name} {VERSION}")
 }
 
-/// Where the one argument is `--version`, prints [`line`] and exits. The launcher starts no process with arguments.
+/// Where the one argument is `--version`, prints [`line()`] and exits. The launcher starts no process with arguments.
 pub fn answer(name: &str) {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|word| word == "--version") && arguments.next().is_none() {

@@ -38,7 +38,7 @@ impl Site {
 }
 
 fn write(scratch: &Scratch, name: &str, body: &str) {
-    scratch.file(&format!("{name}.toml"), &format!("version = 1\nextends = \"standard\"\n{body}"));
+    scratch.file(&format!("{name}.toml"), format!("version = 1\nextends = \"standard\"\n{body}"));
 }
 
 /// Pages that the guest's memory has grown by.
