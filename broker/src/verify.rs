@@ -60,7 +60,9 @@ fn time_namespace(pid: u32) -> Achieved {
         return missing("this kernel has no time namespaces; run Linux 5.6 or newer with CONFIG_TIME_NS");
     };
     if theirs == ours {
-        return missing("/proc shows it in the broker's own time namespace");
+        return missing(
+            "/proc shows it in the broker's own time namespace: `bulkhead doctor` tries whether one can be made",
+        );
     }
     let offsets = fs::read_to_string(format!("/proc/{pid}/timens_offsets")).unwrap_or_default();
     let seconds = offsets.lines().find_map(|line| {
