@@ -75,7 +75,10 @@ fn time_namespace(pid: u32) -> Achieved {
             theirs.display(),
             seconds.unsigned_abs()
         )),
-        _ => missing("/proc shows clocks that are not set back"),
+        _ => missing(
+            "/proc shows clocks that are not set back: as root the broker wants CAP_SYS_TIME for it, which systemd's \
+             ProtectClock= takes away",
+        ),
     }
 }
 

@@ -86,7 +86,7 @@ pub fn start(
     }
     clock.step("detach grants");
 
-    clocks.set(request.namespaces.time).map_err(|f| f.into_failure(Some(Layer::NamespaceTime)))?;
+    clocks.set(request.namespaces.time);
     // The child waits on `go` until its ids and cgroups are set; `failed` closes at its execve, or says what went wrong.
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).step("pipe").map_err(count);
     let (go_read, go_write) = pipe()?;
