@@ -2,9 +2,11 @@
 
 use crate::{
     cache::Cache,
+    cells::Cells,
     cgroup::Cgroups,
     class::{Battery, Class},
     error::Error,
+    kept::Kept,
     launcher::Launcher,
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
@@ -86,10 +88,13 @@ impl BrokerBuilder {
             false => Some(self.open_cache()?),
         };
         let ceilings = self.site.ceilings()?.into_iter().map(|ceiling| ceiling.policy).collect();
-        let cgroups = Cgroups::discover();
-        let launcher = Launcher::start(&programs.launcher)?;
+        let programs = Arc::new(programs);
+        let cgroups = Arc::new(Cgroups::discover());
+        let launcher = Arc::new(Launcher::start(&programs.launcher)?);
         let batteries = Mutex::new(HashMap::new());
-        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, ceilings, batteries, launcher }) })
+        let cells = Cells::new(programs.clone(), cgroups.clone(), launcher.clone());
+        let kept = Kept::default();
+        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, ceilings, batteries, kept, cells, launcher }) })
     }
 
     fn open_cache(&self) -> Result<Cache, Error> {
@@ -144,6 +149,12 @@ impl Broker {
         Probe::new(&self.inner, self.inner.capped(policy))
     }
 
+    /// Cells that are ready: locked-down workers that wait for a plugin (`supervision.cells_min` and `cells_max`). They are made
+    /// in the background.
+    pub fn cells(&self) -> usize {
+        self.inner.cells.ready()
+    }
+
     /// Whether it works without privilege of the host's; workers then run as the broker's own user on the host.
     pub fn rootless(&self) -> bool {
         self.inner.launcher.rootless()
@@ -152,14 +163,17 @@ impl Broker {
 
 /// What a broker and its plugins share.
 pub(crate) struct Inner {
-    pub programs: Programs,
+    pub programs: Arc<Programs>,
     pub cache: Option<Cache>,
-    pub cgroups: Cgroups,
+    pub cgroups: Arc<Cgroups>,
     /// What no policy may exceed.
     ceilings: Vec<Policy>,
     batteries: Mutex<HashMap<String, Battery>>,
+    pub kept: Kept,
+    // Before the launcher: dropping it ends the thread that has the launcher, too.
+    pub cells: Cells,
     // Last: dropping it ends every process.
-    pub launcher: Launcher,
+    pub launcher: Arc<Launcher>,
 }
 
 impl Inner {

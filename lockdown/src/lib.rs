@@ -20,4 +20,4 @@ pub mod sacrifice;
 pub mod sys_unsafe;
 pub mod version;
 
-pub use enter::{Closing, Locked, enter};
+pub use enter::{Closing, Locked, enter, enter_and_prepare};

@@ -257,6 +257,17 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
+/// Which of the numbers from `first` up an open descriptor stands at (poll(2) says POLLNVAL of the others).
+pub fn open_from<const COUNT: usize>(first: RawFd) -> Result<[bool; COUNT]> {
+    let mut polled = [libc::pollfd { fd: -1, events: 0, revents: 0 }; COUNT];
+    for (number, entry) in (first..).zip(&mut polled) {
+        entry.fd = number;
+    }
+    // SAFETY: `polled` outlives the call and its length is passed; without a timeout it returns at once.
+    Errno::result(unsafe { libc::poll(polled.as_mut_ptr(), COUNT as libc::nfds_t, 0) })?;
+    Ok(polled.map(|entry| entry.revents & libc::POLLNVAL == 0))
+}
+
 /// setdomainname(2).
 pub fn set_domain_name(name: &str) -> Result<()> {
     // SAFETY: the kernel reads `len` bytes from the string.

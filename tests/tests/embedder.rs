@@ -136,12 +136,13 @@ fn dropping_a_plugin_ends_its_worker_and_dropping_the_broker_ends_everything() {
     let mut embedder = Embedder::start("ends");
 
     assert_eq!(embedder.hear()["plugins"], 3);
-    embedder.await_others(4);
+    // The launcher, a worker for each plugin, and two cells.
+    embedder.await_others(6);
     assert!(!cgroups_of(embedder.pid).is_empty());
     embedder.go_on();
 
     assert_eq!(embedder.hear()["plugins"], 0);
-    embedder.await_others(1);
+    embedder.await_others(3);
     embedder.go_on();
 
     assert_eq!(embedder.hear()["broker"], false);

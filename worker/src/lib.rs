@@ -20,6 +20,7 @@ mod limits;
 mod module;
 mod panics;
 mod polling;
+mod prepared;
 mod random;
 mod runtime;
 mod serve;
@@ -34,4 +35,5 @@ pub mod wire;
 mod fake;
 
 pub use panics::report_panics;
+pub use prepared::Prepared;
 pub use serve::serve;

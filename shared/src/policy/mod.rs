@@ -265,6 +265,10 @@ pub struct Supervision {
     pub restarts: u32,
     /// The window.
     pub window: Duration,
+    /// Cells of a class that are always ready.
+    pub cells_min: u32,
+    /// Cells of a class that are ready at most.
+    pub cells_max: u32,
 }
 
 /// `[compiler]`

@@ -380,6 +380,12 @@ keys! {
     supervision.window: time(MS, Duration::from_secs(30 * DAY.as_secs())), Smaller,
         "time over which lost workers are counted",
         "nothing: it is what supervision.restarts is counted over";
+    supervision.cells_min: count(0, 1024), Larger,
+        "cells, which are locked-down workers that wait for a plugin, that are always ready for plugins of one class",
+        "nothing: a plugin that finds no cell waits for its worker";
+    supervision.cells_max: count(0, 1024), Larger,
+        "cells that are ready at most, where plugins of one class are often started; 0: none are made",
+        "nothing: a plugin that finds no cell waits for its worker";
 
     compiler.timeout: time(MS, DAY), Larger,
         "time for one compile",

@@ -207,6 +207,8 @@ pub const NOT_WEIGHED: &[(&str, &str)] = &[
     ("invocation.grace", "part of invocation.interrupt"),
     ("invocation.fuel", "the deadline holds, whatever the steps"),
     ("supervision.window", "part of supervision.restarts"),
+    ("supervision.cells_min", "idle processes of ours, each inside process.memory; no plugin has anything by them"),
+    ("supervision.cells_max", "idle processes of ours, each inside process.memory; no plugin has anything by them"),
     ("syscalls.deny", "part of system calls"),
     ("network.http", "reserved: nothing is granted by it"),
     ("host.keyvalue", "reserved: nothing is granted by it"),
