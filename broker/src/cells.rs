@@ -142,6 +142,12 @@ impl Cells {
         Some(process)
     }
 
+    /// Ends all cells: none is to have anything in common with a worker that was lost. Others are made in their place.
+    pub fn retire(&self) {
+        self.shared.stock().retire();
+        self.shared.changed.notify_one();
+    }
+
     fn start_filling(&self) {
         let mut filler = self.filler.lock().unwrap_or_else(PoisonError::into_inner);
         if filler.is_some() {

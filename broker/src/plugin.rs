@@ -21,7 +21,7 @@ use bulkhead_shared::{
         worker::{Call, Dir, Engine as Knobs, FromWorker, LoadFailure, Plugin as Order, Wasi},
     },
     outcome::{Death, Outcome, Phase, Refusal, Violation},
-    policy::{DirGrant, Engine, Grants, Policy, lint::MAX_DIRS},
+    policy::{DirGrant, Engine, Grants, Policy, StartBy, lint::MAX_DIRS},
     value::{Value, Values},
 };
 use std::{
@@ -278,6 +278,7 @@ impl Plugin {
         if let Err(outcome) = worker.check_idle(&self.policy) {
             // Whatever it says is not this call's.
             worker.process.kill();
+            self.suspect(&outcome);
             self.lost.push_back(Instant::now());
             return invocation.finish(outcome);
         }
@@ -292,6 +293,7 @@ impl Plugin {
         } else {
             let death = worker.process.kill();
             invocation.drain(&mut worker.process, death, &outcome);
+            self.suspect(&outcome);
             self.lost.push_back(Instant::now());
         }
         invocation.finish(outcome)
@@ -328,7 +330,7 @@ impl Plugin {
         let filters = broker.kept.filters(&self.policy, filter::Class::Worker(features))?;
         let rlimits = limits::worker(&self.policy);
 
-        let shape = format!("tmp {:?}", self.policy.filesystem.tmp);
+        let shape = format!("tmp {:?} start {:?}", self.policy.filesystem.tmp, self.policy.process.start);
         let class = Class::new(
             &broker.programs.worker.identity,
             &self.policy,
@@ -368,7 +370,12 @@ impl Plugin {
         if let Some(recorder) = &self.learning {
             recorder.new_worker();
         }
-        await_ready(&mut process, self.policy.invocation.load_timeout, self.learning.as_ref())?;
+        await_ready(&mut process, self.policy.invocation.load_timeout, self.learning.as_ref()).inspect_err(
+            |fresh| match fresh {
+                Fresh::Ended(end) => self.suspect(end),
+                Fresh::Stale(_) => {}
+            },
+        )?;
         process.steps.push(("load the plugin".to_owned(), u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX)));
         let layers = after_loading(&self.policy, &mut process, &battery)?;
         self.report.fill(class.to_string(), layers, &process.steps, battery.attempts.len());
@@ -386,6 +393,14 @@ impl Plugin {
         let wants = |module: &str| module.starts_with("wasi_snapshot_preview1") || module.starts_with("wasi:");
         self.compiled.description.command.is_some()
             || self.compiled.description.imports.iter().any(|i| wants(&i.module))
+    }
+
+    /// After a violation or a crash no worker has anything in common with this one any more.
+    fn suspect(&self, end: &Outcome) {
+        if matches!(end, Outcome::Violation(_) | Outcome::Lost(_)) && self.policy.process.start == StartBy::Fork {
+            self.broker.launcher.suspect();
+            self.broker.cells.retire();
+        }
     }
 
     /// What a worker can make ready for this plugin without it.

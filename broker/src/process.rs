@@ -13,12 +13,12 @@ use bulkhead_shared::{
     filter::Program as Filter,
     layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
-        launcher::{Grant, Identity, Namespaces, Protected, Start},
+        launcher::{Fork, Grant, Identity, Namespaces, Protected, Start},
         setup::{Assignment, Attempt, FromSetup, Load, MAX_PACKET, Prepare, Rlimit, Role, Root},
     },
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
     packet,
-    policy::Policy,
+    policy::{Policy, StartBy},
     ring::{self, BrokerEnd},
 };
 use nix::{
@@ -564,6 +564,9 @@ fn begin(
         cgroup_v2: cgroup.v2_directory().is_some(),
         cgroup_v1: cgroup.v1_procs().len() as u8,
         protected: spec.protected.clone(),
+        // A compiler is seldom started, and reads the most hostile bytes of all.
+        fork: (spec.role != Role::Compiler && spec.policy.process.start == StartBy::Fork)
+            .then(|| Fork { fresh: launcher.is_suspected() }),
     };
     let mut descriptors = vec![spec.program.file.as_fd(), control];
     descriptors.extend(cgroup.v2_directory());

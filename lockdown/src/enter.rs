@@ -3,6 +3,7 @@
 use crate::{
     control::Control,
     fault::{Fault, Step},
+    fork_parent::{self, PARENT_FD},
     layers::{
         capabilities, descriptors, hostname, inherited_state, landlock_fs, landlock_scope, landlock_tcp, mdwe,
         no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp, speculation,
@@ -15,7 +16,7 @@ use bulkhead_shared::{
     VERSION,
     filter::Program,
     layer::{Layer, Requirement},
-    message::setup::{Assignment, BELL_FD, DOORBELL_FD, FIRST_TREE_FD, FromSetup, Load, Prepare, Role},
+    message::setup::{Assignment, BELL_FD, CONTROL_FD, DOORBELL_FD, FIRST_TREE_FD, FromSetup, Load, Prepare, Role},
     outcome::SetupFailure,
 };
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -50,6 +51,12 @@ pub fn enter(roles: &[Role]) -> Locked {
 /// As [`enter`]; `prepare` is run after the report and before the load, behind every layer but the closing filter. It makes
 /// ready what does not depend on the plugin, of which it has seen nothing: in a cell that is time which nobody waits for.
 pub fn enter_and_prepare<T>(roles: &[Role], prepare: impl FnOnce(Prepare) -> T) -> (Locked, Option<T>) {
+    // A fork parent has no control socket. Its children have, and go on here.
+    if !sys_unsafe::is_open(CONTROL_FD)
+        && let Ok(socket) = sys_unsafe::adopt(PARENT_FD)
+    {
+        fork_parent::serve(socket);
+    }
     let control = match Control::adopt() {
         Ok(control) => control,
         Err(_) => {

@@ -6,7 +6,14 @@ use bulkhead::{
     policies,
     policy::{DirGrant, Grants, Policy},
 };
-use bulkhead_tests::{Scratch, guest::guest, left::cgroups_of, programs::lasting, programs::programs, skip};
+use bulkhead_tests::{
+    Scratch,
+    guest::guest,
+    left::{cgroups_of, workers_of},
+    programs::lasting,
+    programs::programs,
+    skip,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -52,12 +59,9 @@ fn await_cells(broker: &Broker, count: usize) {
     sleep(Duration::from_millis(100));
 }
 
-/// The processes in the cgroups of this process's brokers.
+/// The workers of this process's brokers.
 fn workers() -> BTreeSet<i32> {
-    let leaves =
-        cgroups_of(std::process::id() as i32).into_iter().flat_map(|tree| fs::read_dir(tree).into_iter().flatten());
-    let lists = leaves.flatten().filter_map(|leaf| fs::read_to_string(leaf.path().join("cgroup.procs")).ok());
-    lists.flat_map(|list| list.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()).collect()
+    workers_of(std::process::id() as i32)
 }
 
 /// Whether cgroups show the workers here.

@@ -21,6 +21,9 @@ pub struct Stock<K, R, C> {
     pools: HashMap<K, Pool<R, C>>,
     /// Cells that are to end.
     spare: Vec<C>,
+    /// Whether one is being made, and whether it is to end as soon as it is.
+    making: bool,
+    stale: bool,
     stopped: bool,
 }
 
@@ -49,7 +52,7 @@ pub enum Next<K, R> {
 
 impl<K, R, C> Default for Stock<K, R, C> {
     fn default() -> Stock<K, R, C> {
-        Stock { pools: HashMap::new(), spare: Vec::new(), stopped: false }
+        Stock { pools: HashMap::new(), spare: Vec::new(), making: false, stale: false, stopped: false }
     }
 }
 
@@ -99,6 +102,10 @@ impl<K: Copy + Eq + Hash, R, C> Stock<K, R, C> {
 
     /// Puts a cell where it belongs, or notes that it could not be made. What comes back has no place any more.
     pub fn put(&mut self, key: &K, made: Option<C>, now: Instant) -> Option<C> {
+        self.making = false;
+        if std::mem::take(&mut self.stale) {
+            return made;
+        }
         let stopped = self.stopped;
         match (self.pools.get_mut(key), made) {
             (Some(pool), Some(cell)) if !stopped && pool.ready.len() < pool.wanted => {
@@ -126,13 +133,14 @@ impl<K: Copy + Eq + Hash, R, C> Stock<K, R, C> {
     }
 
     /// What is to be done.
-    pub fn next(&self, now: Instant) -> Next<K, R> {
+    pub fn next(&mut self, now: Instant) -> Next<K, R> {
         if self.stopped {
             return Next::Stop;
         }
         let lacking = self.pools.iter().filter(|(_, pool)| pool.ready.len() < pool.wanted);
         let first = lacking.min_by_key(|(_, pool)| pool.not_before);
         if let Some((key, pool)) = first.filter(|(_, pool)| pool.not_before <= now) {
+            self.making = true;
             return Next::Make(*key, pool.recipe.clone());
         }
         let quiet = self.pools.values().filter(|pool| pool.wanted > pool.bounds[0]).map(|pool| pool.used + QUIET);
@@ -148,6 +156,12 @@ impl<K: Copy + Eq + Hash, R, C> Stock<K, R, C> {
     /// Cells that are ready.
     pub fn ready(&self) -> usize {
         self.pools.values().map(|pool| pool.ready.len()).sum()
+    }
+
+    /// Every cell that is ready, or is being made, is to end.
+    pub fn retire(&mut self) {
+        self.spare.extend(self.pools.values_mut().flat_map(|pool| pool.ready.drain(..)));
+        self.stale |= self.making;
     }
 
     /// From now on nothing is made.
@@ -275,6 +289,20 @@ mod tests {
 
         assert_eq!((stock.ready(), stock.spare(now).len()), (MOST_POOLS - 1, 1));
         assert_eq!(stock.put(&0, Some(7), now), Some(7));
+    }
+
+    #[test]
+    fn after_a_retirement_what_was_ready_and_what_was_being_made_ends() {
+        let (mut stock, now) = (Numbers::default(), Instant::now());
+        ask(&mut stock, 1, [2, 2], now);
+        assert!(matches!(stock.next(now + SETTLE), Next::Make(..)));
+        assert_eq!(stock.put(&1, Some(1), now), None);
+        assert!(matches!(stock.next(now + SETTLE), Next::Make(..)));
+
+        stock.retire();
+
+        assert_eq!((stock.put(&1, Some(2), now), stock.spare(now)), (Some(2), vec![1]));
+        assert_eq!(fill(&mut stock, now + SETTLE), 2);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The language: every key that a policy can set, with its kind and its meaning. Reading, merging, printing and the
 //! reference all follow this one table.
 
-use super::{AddedSyscall, DirGrant, Engine, Grants, Policy, Share};
+use super::{AddedSyscall, DirGrant, Engine, Grants, Policy, Share, StartBy};
 use crate::{
     codec,
     message::worker::{Clock, Interrupt, Random},
@@ -213,6 +213,7 @@ words! {
     Engine: ENGINES { "interpreted" = Interpreted, "native" = Native };
     Interrupt: INTERRUPTS { "kill" = Kill, "epoch" = Epoch, "fuel" = Fuel };
     Grants: GRANTS { "none" = None, "read-only" = ReadOnly, "read-write" = ReadWrite };
+    StartBy: STARTS { "exec" = Exec, "fork" = Fork };
     Share: SHARES { "never" = Never, "caller" = Caller, "plugin" = Plugin };
     Clock: CLOCKS { "none" = None, "deterministic" = Deterministic, "real" = Real };
     Random: RANDOMS { "none" = None, "deterministic" = Deterministic, "real" = Real };
@@ -327,6 +328,9 @@ keys! {
     process.idle_cpu: time(Duration::ZERO, DAY), Larger,
         "CPU time that may be used while no invocation runs",
         "a violation";
+    process.start: Kind::Word(STARTS), Larger,
+        "how a worker is started. exec: with an address layout of its own. fork: a millisecond sooner, from a prepared parent, whose children have one layout until it is replaced",
+        "nothing: it is how, not how much";
 
     filesystem.grants: Kind::Word(GRANTS), Larger,
         "what callers may grant with --dir",

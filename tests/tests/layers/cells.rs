@@ -19,7 +19,7 @@ fn is_given(stack: u64) -> bool {
         }
     }
     assert_eq!(lab.broker().cells(), 1);
-    sleep(Duration::from_secs(2));
+    sleep(Duration::from_secs(4));
 
     let mut second = lab.attacker(policy);
 

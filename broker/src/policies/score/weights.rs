@@ -87,6 +87,9 @@ const GRANTS: &[Weight] = weights! {
     "host.clock", 2, Measure::Words(&[("none", 0), ("deterministic", 25), ("real", 100)]),
         "a clock is what a side channel is measured with",
         "\"deterministic\" or \"none\"";
+    "process.start", 2, Measure::Words(&[("exec", 0), ("fork", 100)]),
+        "workers that are forked have one address layout: what one plugin finds out of its own helps against another's worker",
+        "\"exec\", where a start may take a millisecond more";
     "host.env", 3, FLAG,
         "environment variables are where secrets are kept",
         "false: pass what a plugin needs as arguments";

@@ -6,6 +6,7 @@
 
 mod grants;
 mod ids;
+mod parents;
 mod quota;
 mod serve;
 mod start;
