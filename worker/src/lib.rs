@@ -18,6 +18,7 @@ mod imports;
 mod learning;
 mod limits;
 mod module;
+mod pages_unsafe;
 mod panics;
 mod polling;
 mod prepared;

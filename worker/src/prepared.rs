@@ -4,7 +4,7 @@
 //! once through what every plugin is linked by, brings the program's own pages in: while a worker is a cell, nobody waits for
 //! that.
 
-use crate::{compiler, guest::Guest, limits::Limiter, runtime, wasi};
+use crate::{compiler, guest::Guest, limits::Limiter, pages_unsafe, runtime, wasi};
 use bulkhead_shared::{
     describe::Kind,
     message::{
@@ -23,6 +23,7 @@ pub struct Prepared {
 impl Prepared {
     /// Makes everything ready that this says. What fails here fails again, and is reported, when a plugin is loaded.
     pub fn new(what: Prepare) -> Prepared {
+        pages_unsafe::bring_in_code();
         let engine = runtime::engine(what.kind, &what.engine);
         if let Ok(engine) = &engine {
             // What is made here is thrown away: it is to have been gone through once.
