@@ -19,7 +19,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     ffi::{CStr, CString},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -67,12 +67,13 @@ impl Parents {
             // Dropping its socket ends it.
             self.0.remove(&identity);
         }
-        if !self.0.contains_key(&identity) {
-            self.0.insert(identity, Parent::start(program, name).map_err(|_| Failure::NoParent)?);
-        }
-        match self.0.get_mut(&identity).map(|parent| parent.fork(order, descriptors)) {
-            Some(Ok(forked)) => forked.map_err(Failure::Clone),
-            _ => {
+        let parent = match self.0.entry(identity) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(free) => free.insert(Parent::start(program, name).map_err(|_| Failure::NoParent)?),
+        };
+        match parent.fork(order, descriptors) {
+            Ok(forked) => forked.map_err(Failure::Clone),
+            Err(_) => {
                 self.0.remove(&identity);
                 Err(Failure::NoParent)
             }
