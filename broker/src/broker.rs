@@ -2,9 +2,11 @@
 
 use crate::{
     cache::Cache,
+    cells::Cells,
     cgroup::Cgroups,
     class::{Battery, Class},
     error::Error,
+    kept::Kept,
     launcher::Launcher,
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
@@ -92,10 +94,13 @@ impl BrokerBuilder {
             false => Some(self.open_cache()?),
         };
         let policies = InForce::new(self.site)?;
-        let cgroups = Cgroups::discover();
-        let launcher = Launcher::start(&programs.launcher)?;
+        let programs = Arc::new(programs);
+        let cgroups = Arc::new(Cgroups::discover());
+        let launcher = Arc::new(Launcher::start(&programs.launcher)?);
         let batteries = Mutex::new(HashMap::new());
-        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, policies, batteries, launcher }) })
+        let cells = Cells::new(programs.clone(), cgroups.clone(), launcher.clone());
+        let kept = Kept::default();
+        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, policies, batteries, kept, cells, launcher }) })
     }
 
     fn open_cache(&self) -> Result<Cache, Error> {
@@ -181,6 +186,12 @@ impl Broker {
         Probe::new(&self.inner, self.inner.policies.permitted(policy))
     }
 
+    /// Cells that are ready: locked-down workers that wait for a plugin (`supervision.cells_min` and `cells_max`). They are made
+    /// in the background.
+    pub fn cells(&self) -> usize {
+        self.inner.cells.ready()
+    }
+
     /// Whether it works without privilege of the host's; workers then run as the broker's own user on the host.
     pub fn rootless(&self) -> bool {
         self.inner.launcher.rootless()
@@ -189,13 +200,16 @@ impl Broker {
 
 /// What a broker and its plugins share.
 pub(crate) struct Inner {
-    pub programs: Programs,
+    pub programs: Arc<Programs>,
     pub cache: Option<Cache>,
-    pub cgroups: Cgroups,
+    pub cgroups: Arc<Cgroups>,
     pub policies: InForce,
     batteries: Mutex<HashMap<String, Battery>>,
+    pub kept: Kept,
+    // Before the launcher: dropping it ends the thread that has the launcher, too.
+    pub cells: Cells,
     // Last: dropping it ends every process.
-    pub launcher: Launcher,
+    pub launcher: Arc<Launcher>,
 }
 
 impl Inner {

@@ -14,7 +14,7 @@ use bulkhead_shared::{
     outcome::{Outcome, SetupFailure},
     policy::Policy,
 };
-use std::{fmt, fs};
+use std::{fmt, fs, sync::LazyLock};
 
 /// The name of a class: a digest of all that makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,9 +29,10 @@ impl Class {
         rlimits: &[Rlimit],
         shape: &str,
     ) -> Class {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        static BOOT: LazyLock<String> =
+            LazyLock::new(|| fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default());
         let require: Vec<(Layer, Requirement)> = policy.require.iter().map(|(l, r)| (*l, *r)).collect();
-        let all = (bulkhead_shared::VERSION, boot.trim(), program, require, filters, rlimits, shape);
+        let all = (bulkhead_shared::VERSION, BOOT.trim(), program, require, filters, rlimits, shape);
         // Plain data always encodes; were it not so, an empty class would only be tried more often.
         Class(Digest::of(&codec::encode(&all).unwrap_or_default()))
     }

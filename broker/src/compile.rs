@@ -2,7 +2,7 @@
 
 use crate::{
     broker::Inner,
-    cache::Key,
+    cache::{Entry, Key},
     cgroup::Limits,
     filter, limits,
     memfd::{Error as MemoryError, Output, Sealed},
@@ -21,6 +21,7 @@ use bulkhead_shared::{
 };
 use std::{
     os::fd::AsFd,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -32,11 +33,12 @@ const RINGS: [u32; 2] = [4096, 64 * 1024];
 const MAX_MESSAGE: u32 = 8 << 20;
 
 /// Code that may be loaded, and what it is.
+#[derive(Clone)]
 pub(crate) struct Compiled {
     /// What the compiler said. Hostile.
-    pub description: Description,
+    pub description: Arc<Description>,
     /// Native code. Hostile, and for workers of this plugin only.
-    pub code: Sealed,
+    pub code: Arc<Sealed>,
     /// Its name in the cache.
     pub key: Key,
     /// How long the compiler took; `None` where the cache had it.
@@ -52,10 +54,21 @@ pub(crate) fn code_for(
     progress: &mut dyn FnMut(Duration),
 ) -> Result<Compiled, Outcome> {
     let key = Key::new(&input.digest(), engine, &broker.programs.compiler.identity);
-    if let Some(entry) = broker.cache.as_ref().and_then(|cache| cache.get(&key)) {
-        return Ok(Compiled { description: entry.description, code: entry.code, key, took: None });
+    let Some(cache) = &broker.cache else {
+        return compile(broker, input, engine, policy, progress, key);
+    };
+    // Verified once in the life of a broker: what is in memory is sealed, and cannot have changed since.
+    if let Some(known) = broker.kept.code(&key) {
+        return Ok(known);
     }
-    compile(broker, input, engine, policy, progress, key)
+    let compiled = match cache.get(&key) {
+        Some(Entry { description, code }) => {
+            Compiled { description: Arc::new(description), code: Arc::new(code), key, took: None }
+        }
+        None => compile(broker, input, engine, policy, progress, key)?,
+    };
+    broker.kept.keep_code(&compiled);
+    Ok(compiled)
 }
 
 /// Compiles, whatever the cache has.
@@ -88,12 +101,12 @@ pub(crate) fn compile(
     {
         tracing::warn!(%error, "the compiled code could not be kept; it will be compiled again next time");
     }
+    let (description, code) = (Arc::new(description), Arc::new(code));
     Ok(Compiled { description, code, key, took: Some(started.elapsed()) })
 }
 
 fn start(broker: &Inner, policy: &Policy) -> Result<Process, Outcome> {
-    let filters = filter::programs(policy, filter::Class::Compiler, filter::Arch::HOST)
-        .map_err(|e| failed("compile the filters", e))?;
+    let filters = broker.kept.filters(policy, filter::Class::Compiler)?;
     Process::start(
         &broker.launcher,
         &broker.cgroups,
@@ -109,6 +122,7 @@ fn start(broker: &Inner, policy: &Policy) -> Result<Process, Outcome> {
             protected: Vec::new(),
             ring_bytes: RINGS,
             max_message: MAX_MESSAGE,
+            prepare: None,
         },
     )
 }

@@ -27,7 +27,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread,
@@ -48,6 +48,8 @@ pub(crate) struct Launcher {
     rootless: bool,
     shared: Arc<Shared>,
     next: AtomicU64,
+    /// Whether the present fork parent is to be replaced.
+    suspected: AtomicBool,
     reader: Option<thread::JoinHandle<()>>,
 }
 
@@ -173,6 +175,7 @@ impl Launcher {
             rootless,
             shared,
             next: AtomicU64::new(1),
+            suspected: AtomicBool::new(false),
             reader: Some(reader),
         })
     }
@@ -180,6 +183,17 @@ impl Launcher {
     /// Whether it works without privilege of the host's.
     pub fn rootless(&self) -> bool {
         self.rootless
+    }
+
+    /// The next worker that is forked gets a new parent: one of the last one's children has crashed or broken a rule, and may have
+    /// been trying to find out what they have in common.
+    pub fn suspect(&self) {
+        self.suspected.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the parent was suspected since this was last asked.
+    pub fn is_suspected(&self) -> bool {
+        self.suspected.swap(false, Ordering::Relaxed)
     }
 
     /// Starts a process. The request's id is filled in here.

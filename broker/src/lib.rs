@@ -29,8 +29,8 @@
 //! # What it does to the embedding program
 //!
 //! Nothing that shows: the launcher is no child of that program (no SIGCHLD, nothing for waitpid(-1) to find), no signal handler
-//! is installed, no thread is needed but one for each broker and one for each stream of a running command. When the program
-//! ends, by whatever means, every worker ends with it.
+//! is installed, no thread is needed but one for each broker, a second where cells are made, and one for each stream of a running command.
+//! When the program ends, by whatever means, every worker ends with it.
 //!
 //! # Ends
 //!
@@ -49,10 +49,12 @@ pub mod report;
 pub mod wave;
 
 mod broker;
+mod cells;
 mod class;
 mod compile;
 mod error;
 mod invocation;
+mod kept;
 mod launcher;
 mod limits;
 mod plugin;

@@ -18,11 +18,11 @@ use bulkhead_shared::{
     describe::{Description, Function, ItemKind, Kind},
     layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
-        setup::{Load, Role},
+        setup::{Load, Prepare, Role},
         worker::{Call, Dir, Engine as Knobs, FromWorker, LoadFailure, Plugin as Order, Wasi},
     },
     outcome::{Death, Outcome, Phase, Refusal, Violation},
-    policy::{DirGrant, Engine, Policy},
+    policy::{DirGrant, Engine, Policy, StartBy},
     value::{Value, Values},
 };
 use std::{
@@ -178,6 +178,7 @@ impl Plugin {
             Err(Fresh::Stale(reason)) => {
                 // Code of another build, or for another CPU: once more, and this time it must fit.
                 tracing::warn!(%reason, "the cached code does not fit this worker and is compiled again");
+                broker.kept.forget_code(&plugin.compiled.key);
                 if let Some(cache) = &broker.cache {
                     cache.remove(&plugin.compiled.key);
                 }
@@ -299,6 +300,7 @@ impl Plugin {
         if let Err(outcome) = worker.check_idle(&self.policy) {
             // Whatever it says is not this call's.
             worker.process.kill();
+            self.suspect(&outcome);
             self.lost.push_back(Instant::now());
             return invocation.finish(outcome);
         }
@@ -313,6 +315,7 @@ impl Plugin {
         } else {
             let death = worker.process.kill();
             invocation.drain(&mut worker.process, death, &outcome);
+            self.suspect(&outcome);
             self.lost.push_back(Instant::now());
         }
         invocation.finish(outcome)
@@ -361,12 +364,10 @@ impl Plugin {
     fn start_worker(&mut self) -> Result<(), Fresh> {
         let broker = self.broker.clone();
         let features = self.features();
-        let filters = filter::programs(&self.policy, filter::Class::Worker(features), filter::Arch::HOST)
-            .map_err(|e| failed("compile the filters", e))?;
-        let spec = || spec::worker(&broker, &self.policy, &filters, &self.grants);
-        let rlimits = spec().rlimits;
+        let filters = broker.kept.filters(&self.policy, filter::Class::Worker(features))?;
+        let rlimits = limits::worker(&self.policy);
 
-        let shape = format!("tmp {:?}", self.policy.filesystem.tmp);
+        let shape = format!("tmp {:?} start {:?}", self.policy.filesystem.tmp, self.policy.process.start);
         let class = Class::new(
             &broker.programs.worker.identity,
             &self.policy,
@@ -374,18 +375,44 @@ impl Plugin {
             &rlimits,
             &shape,
         );
-        let forlorn = spec::worker(&broker, &self.policy, &filters, &[]);
-        let battery = broker.battery(&class, || sacrifice(&broker, Spec { role: Role::Sacrifice, ..forlorn }))?;
+        let battery = broker.battery(&class, || {
+            let forlorn = spec::worker(&broker.programs, Vec::new(), &self.policy, &filters, &[]);
+            sacrifice(&broker, Spec { role: Role::Sacrifice, ..forlorn })
+        })?;
         battery.check()?;
 
-        let mut process = Process::start(&broker.launcher, &broker.cgroups, spec())?;
+        let order = Load::Plugin(Box::new(self.order()));
+        let code = self.compiled.code.share().map_err(|e| failed("share the native code", e))?;
+        let prepare = self.prepare();
+        let cell = match self.grants.is_empty() {
+            true => broker.cells.take(&class, &self.policy, &filters, prepare),
+            // What a path leads to is settled when the plugin is started, and not before.
+            false => None,
+        };
+        let mut at = Instant::now();
+        // One that died a moment ago is no worker.
+        let cell = cell.and_then(|mut cell| cell.load(&order, &[code.as_fd()]).is_ok().then_some(cell));
+        self.report.cell = cell.is_some();
+        let mut process = match cell {
+            Some(cell) => cell,
+            None => {
+                let spec = spec::worker(&broker.programs, broker.protected(), &self.policy, &filters, &self.grants);
+                let spec = Spec { prepare: Some(prepare), ..spec };
+                let mut process = Process::start(&broker.launcher, &broker.cgroups, spec)?;
+                at = Instant::now();
+                process.load(&order, &[code.as_fd()])?;
+                process
+            }
+        };
         if let Some(recorder) = &self.learning {
             recorder.new_worker();
         }
-        let at = Instant::now();
-        let code = self.compiled.code.share().map_err(|e| failed("share the native code", e))?;
-        process.load(&Load::Plugin(Box::new(self.order())), &[code.as_fd()])?;
-        await_ready(&mut process, self.policy.invocation.load_timeout, self.learning.as_ref())?;
+        await_ready(&mut process, self.policy.invocation.load_timeout, self.learning.as_ref()).inspect_err(
+            |fresh| match fresh {
+                Fresh::Ended(end) => self.suspect(end),
+                Fresh::Stale(_) => {}
+            },
+        )?;
         process.steps.push(("load the plugin".to_owned(), u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX)));
         let layers = after_loading(&self.policy, &mut process, &battery)?;
         self.report.fill(class.to_string(), layers, &process.steps, battery.attempts.len());
@@ -403,6 +430,20 @@ impl Plugin {
         let wants = |module: &str| module.starts_with("wasi_snapshot_preview1") || module.starts_with("wasi:");
         self.compiled.description.command.is_some()
             || self.compiled.description.imports.iter().any(|i| wants(&i.module))
+    }
+
+    /// After a violation or a crash no worker has anything in common with this one any more.
+    fn suspect(&self, end: &Outcome) {
+        if matches!(end, Outcome::Violation(_) | Outcome::Lost(_)) && self.policy.process.start == StartBy::Fork {
+            self.broker.launcher.suspect();
+            self.broker.cells.retire();
+        }
+    }
+
+    /// What a worker can make ready for this plugin without it.
+    fn prepare(&self) -> Prepare {
+        let kind = self.compiled.description.kind;
+        Prepare { kind, engine: knobs(&self.policy), wasi: self.wasi_enabled() }
     }
 
     fn order(&self) -> Order {

@@ -158,7 +158,8 @@ impl Probe {
         if unmounted && !granted {
             (policy.filesystem.tmp, grants) = (None, &[]);
         }
-        let mut spec = spec::worker(&self.broker, &policy, &self.filters, grants);
+        let broker = &self.broker;
+        let mut spec = spec::worker(&broker.programs, broker.protected(), &policy, &self.filters, grants);
         spec.program = &self.program;
         if unmounted && granted {
             spec.grants.iter_mut().for_each(|grant| grant.writable = true);
@@ -198,7 +199,7 @@ impl Probe {
     fn other_worker(&self, policy: &Policy) -> Result<(Process, i32), Outcome> {
         let mut policy = policy.clone();
         policy.require.insert(Layer::NamespacePid, Requirement::Off);
-        let mut spec = spec::worker(&self.broker, &policy, &self.filters, &[]);
+        let mut spec = spec::worker(&self.broker.programs, Vec::new(), &policy, &self.filters, &[]);
         spec.program = &self.program;
         let mut process = Process::start(&self.broker.launcher, &self.broker.cgroups, spec)?;
         let pid = ready(&mut process, &policy)?;

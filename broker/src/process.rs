@@ -13,12 +13,12 @@ use bulkhead_shared::{
     filter::Program as Filter,
     layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
-        launcher::{Grant, Identity, Namespaces, Protected, Start},
-        setup::{Assignment, Attempt, FromSetup, Load, MAX_PACKET, Rlimit, Role, Root},
+        launcher::{Fork, Grant, Identity, Namespaces, Protected, Start},
+        setup::{Assignment, Attempt, FromSetup, Load, MAX_PACKET, Prepare, Rlimit, Role, Root},
     },
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
     packet,
-    policy::Policy,
+    policy::{Policy, StartBy},
     ring::{self, BrokerEnd},
 };
 use nix::{
@@ -70,6 +70,8 @@ pub(crate) struct Spec<'a> {
     pub ring_bytes: [u32; 2],
     /// Largest message in bytes.
     pub max_message: u32,
+    /// What a worker is to make ready while it waits for its load.
+    pub prepare: Option<Prepare>,
 }
 
 /// A locked-down process.
@@ -184,6 +186,16 @@ impl Process {
         Ok(process)
     }
 
+    /// Whether a process that waits for its load is as it was left: alive, silent, and with no refused call. `false` where
+    /// anything else shows.
+    pub fn waits_quietly(&self) -> bool {
+        let Some(control) = &self.control else { return false };
+        let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut polled = vec![watch(control.as_fd()), watch(self.begun.pidfd.as_fd()), watch(self.link.bell())];
+        polled.extend(self.listener.iter().map(|listener| watch(listener.as_fd())));
+        poll(&mut polled, PollTimeout::ZERO) == Ok(0) && !self.link.peek()
+    }
+
     fn assign(&mut self, spec: &Spec<'_>, nonce: [u64; 2], ends: &ring::PeerDescriptors) -> Result<(), Outcome> {
         let assignment = Assignment {
             version: VERSION.to_owned(),
@@ -197,6 +209,7 @@ impl Process {
             nonce,
             ring_bytes: spec.ring_bytes,
             max_message: spec.max_message,
+            prepare: spec.prepare,
         };
         let bytes = codec::encode(&assignment).map_err(|e| failed("encode the assignment", e))?;
         self.send_control("send the assignment", &bytes, &ends.as_fds())
@@ -552,6 +565,9 @@ fn begin(
         cgroup_v2: cgroup.v2_directory().is_some(),
         cgroup_v1: cgroup.v1_procs().len() as u8,
         protected: spec.protected.clone(),
+        // A compiler is seldom started, and reads the most hostile bytes of all.
+        fork: (spec.role != Role::Compiler && spec.policy.process.start == StartBy::Fork)
+            .then(|| Fork { fresh: launcher.is_suspected() }),
     };
     let mut descriptors = vec![spec.program.file.as_fd(), control];
     descriptors.extend(cgroup.v2_directory());

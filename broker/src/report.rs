@@ -45,6 +45,9 @@ pub struct Report {
     pub steps: Vec<(String, u64)>,
     /// Most memory that the worker's cgroup has held, in bytes, where the kernel says.
     pub memory_peak: Option<u64>,
+    /// Whether the worker was a cell: launched and locked down before anybody asked for the plugin.
+    #[serde(default)]
+    pub cell: bool,
     /// Whether the worker runs so that a policy can be learned: what is refused is recorded, and no violation.
     #[serde(default)]
     pub learning: bool,
@@ -67,6 +70,7 @@ impl Report {
             compiled_ms: compiled.map(millis),
             steps: Vec::new(),
             memory_peak: None,
+            cell: false,
             learning: false,
         }
     }
@@ -159,6 +163,9 @@ impl Report {
         let _ = write!(text, " Policy: {}.", short(&self.policy_digest));
         if let Some(class) = &self.class {
             let _ = write!(text, " Class: {}.", short(class));
+        }
+        if self.cell {
+            text.push_str(" The worker was a cell, locked down before it was needed.");
         }
         if let Some(peak) = self.memory_peak {
             let _ = write!(text, " Most memory in the worker's cgroup: {} KiB.", peak / 1024);

@@ -3,6 +3,7 @@
 use crate::{
     control::Control,
     fault::{Fault, Step},
+    fork_parent::{self, PARENT_FD},
     layers::{
         capabilities, descriptors, hostname, inherited_state, landlock_fs, landlock_scope, landlock_tcp, mdwe,
         no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp, speculation,
@@ -15,7 +16,7 @@ use bulkhead_shared::{
     VERSION,
     filter::Program,
     layer::{Layer, Requirement},
-    message::setup::{Assignment, BELL_FD, DOORBELL_FD, FIRST_TREE_FD, FromSetup, Load, Role},
+    message::setup::{Assignment, BELL_FD, CONTROL_FD, DOORBELL_FD, FIRST_TREE_FD, FromSetup, Load, Prepare, Role},
     outcome::SetupFailure,
 };
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -44,6 +45,18 @@ pub struct Locked {
 /// is told the step, the layer, the cause and the cure, and the process exits: this function never returns unlocked. A
 /// [`Role::Sacrifice`] exits after its report.
 pub fn enter(roles: &[Role]) -> Locked {
+    enter_and_prepare(roles, |_| ()).0
+}
+
+/// As [`enter`]; `prepare` is run after the report and before the load, behind every layer but the closing filter. It makes
+/// ready what does not depend on the plugin, of which it has seen nothing: in a cell that is time which nobody waits for.
+pub fn enter_and_prepare<T>(roles: &[Role], prepare: impl FnOnce(Prepare) -> T) -> (Locked, Option<T>) {
+    // A fork parent has no control socket. Its children have, and go on here.
+    if !sys_unsafe::is_open(CONTROL_FD)
+        && let Ok(socket) = sys_unsafe::adopt(PARENT_FD)
+    {
+        fork_parent::serve(socket);
+    }
     let control = match Control::adopt() {
         Ok(control) => control,
         Err(_) => {
@@ -52,11 +65,14 @@ pub fn enter(roles: &[Role]) -> Locked {
         }
     };
     match lock_down(&control, roles) {
-        Ok((link, closing)) => match control.load() {
-            Ok((load, descriptors)) => Locked { load, descriptors, link, closing },
-            // The broker is gone or has changed its mind.
-            Err(_) => std::process::exit(0),
-        },
+        Ok((link, closing, ahead)) => {
+            let prepared = ahead.map(prepare);
+            match control.load() {
+                Ok((load, descriptors)) => (Locked { load, descriptors, link, closing }, prepared),
+                // The broker is gone or has changed its mind.
+                Err(_) => std::process::exit(0),
+            }
+        }
         Err(failure) => {
             // Where even this fails the broker sees the socket close and says "lost".
             let _ = control.say(&FromSetup::Failed(failure), None);
@@ -65,7 +81,7 @@ pub fn enter(roles: &[Role]) -> Locked {
     }
 }
 
-fn lock_down(control: &Control, roles: &[Role]) -> Result<(Link, Closing), SetupFailure> {
+fn lock_down(control: &Control, roles: &[Role]) -> Result<(Link, Closing, Option<Prepare>), SetupFailure> {
     // 1. Everything that this process will ever know, in one message.
     let (a, ends) = control.assignment().map_err(|f| f.into_failure(None))?;
     check(&a, roles).map_err(|f| f.into_failure(None))?;
@@ -138,7 +154,7 @@ fn lock_down(control: &Control, roles: &[Role]) -> Result<(Link, Closing), Setup
         sacrifice::die_by_closing_filter();
         std::process::exit(if closed { 1 } else { EXIT_SETUP_FAILED });
     }
-    Ok((link, closing))
+    Ok((link, closing, a.prepare))
 }
 
 /// Refuses an assignment of another version, or for another program.

@@ -7,9 +7,11 @@
 //!
 //! No WebAssembly runtime is linked here. `unsafe` lives in the files whose names end in `_unsafe`.
 
+pub mod child;
 pub mod control;
 mod enter;
 pub mod fault;
+pub mod fork_parent;
 pub mod layers;
 mod ledger;
 pub mod link;
@@ -20,4 +22,4 @@ pub mod sacrifice;
 pub mod sys_unsafe;
 pub mod version;
 
-pub use enter::{Closing, Locked, enter};
+pub use enter::{Closing, Locked, enter, enter_and_prepare};

@@ -39,18 +39,33 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 ///
 /// `cgroup` is a cgroup v2 directory for CLONE_INTO_CGROUP. The exit signal is SIGCHLD.
 pub fn clone_process(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<(libc::pid_t, Option<OwnedFd>)> {
+    clone_with(flags, libc::SIGCHLD, cgroup)
+}
+
+/// As [`clone_process`], but the child is one of this process's own parent, who hears of its end as it would of ours
+/// (CLONE_PARENT).
+pub fn clone_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<(libc::pid_t, Option<OwnedFd>)> {
+    // The exit signal is ours, and clone3 wants none to be named.
+    clone_with(flags | libc::CLONE_PARENT as u64, 0, cgroup)
+}
+
+fn clone_with(
+    flags: u64,
+    exit_signal: libc::c_int,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<(libc::pid_t, Option<OwnedFd>)> {
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain data; all-zero is its documented default.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags | libc::CLONE_PIDFD as u64;
     args.pidfd = (&raw mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    args.exit_signal = exit_signal as u64;
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: no CLONE_VM and no stack: the child continues on a copy of this memory, as after fork. The process is
-    // single-threaded (the launcher starts no thread), so no lock can be held by a thread that the child lacks. `args` and
+    // single-threaded (neither the launcher nor a fork parent starts a thread), so no lock can be held by a thread that the child lacks. `args` and
     // `pidfd` outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
     let pid = Errno::result(result)? as libc::pid_t;
@@ -257,6 +272,17 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
+/// Which of the numbers from `first` up an open descriptor stands at (poll(2) says POLLNVAL of the others).
+pub fn open_from<const COUNT: usize>(first: RawFd) -> Result<[bool; COUNT]> {
+    let mut polled = [libc::pollfd { fd: -1, events: 0, revents: 0 }; COUNT];
+    for (number, entry) in (first..).zip(&mut polled) {
+        entry.fd = number;
+    }
+    // SAFETY: `polled` outlives the call and its length is passed; without a timeout it returns at once.
+    Errno::result(unsafe { libc::poll(polled.as_mut_ptr(), COUNT as libc::nfds_t, 0) })?;
+    Ok(polled.map(|entry| entry.revents & libc::POLLNVAL == 0))
+}
+
 /// setdomainname(2).
 pub fn set_domain_name(name: &str) -> Result<()> {
     // SAFETY: the kernel reads `len` bytes from the string.
@@ -283,6 +309,12 @@ pub fn lift(fd: OwnedFd, from: RawFd) -> Result<OwnedFd> {
 pub fn inherit_at(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     // SAFETY: dup2 touches no memory; the caller is about to execve, and uses no object that owns `number` before.
     Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), number) }).map(drop)
+}
+
+/// Lets a process that has changed its ids see its own files in /proc as it would after execve(2), until the layer
+/// `not_dumpable` (prctl(2), PR_SET_DUMPABLE).
+pub fn see_own_proc() -> Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, [1, 0, 0, 0]).map(drop)
 }
 
 /// _exit(2): ends a forked child without running what its parent had registered for the end.

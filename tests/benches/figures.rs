@@ -8,11 +8,12 @@
 //! Beside it, where `python3 -m pip install wasmtime` has been done, the same module in bare wasmtime: in the same process,
 //! behind nothing (`bare_wasmtime.py`).
 
-use bulkhead::{Broker, Outcome, Plugin, PluginOptions, Source, Value, policies};
+use bulkhead::{Broker, Outcome, Plugin, PluginOptions, Source, Value, policies, policy::Policy};
 use std::{
     collections::BTreeMap,
     path::Path,
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -35,27 +36,23 @@ fn main() {
     std::fs::write(&file, &wasm).expect("write the module");
 
     let first = Instant::now();
-    drop(load(&broker, &file));
+    drop(load(&broker, &file, &policy(0)));
     let cold = first.elapsed();
 
-    let mut starts = Vec::new();
-    let mut steps: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    let mut order = Vec::new();
-    let mut memory = Vec::new();
+    // In turns, so that both meet the same neighbours on this machine.
+    let (anew, from_cell) = (policy(0), policy(1));
+    drop(load(&broker, &file, &from_cell));
+    let (mut started, mut taken) = (Starts::default(), Starts::default());
     for _ in 0..STARTS {
-        let at = Instant::now();
-        let mut plugin = load(&broker, &file);
-        call(&mut plugin);
-        starts.push(at.elapsed());
-        memory.extend(plugin.report().memory_peak);
-        for (name, micros) in &plugin.report().steps {
-            if !steps.contains_key(name) {
-                order.push(name.clone());
-            }
-            steps.entry(name.clone()).or_default().push(*micros);
+        started.sample(&broker, &file, &anew);
+        while broker.cells() == 0 {
+            thread::sleep(Duration::from_millis(1));
         }
+        // The cell's own preparations are over by then.
+        thread::sleep(Duration::from_millis(5));
+        taken.sample(&broker, &file, &from_cell);
     }
-    let mut plugin = load(&broker, &file);
+    let mut plugin = load(&broker, &file, &anew);
     let calls: Vec<Duration> = (0..CALLS)
         .map(|_| {
             let at = Instant::now();
@@ -65,25 +62,71 @@ fn main() {
         .collect();
 
     println!("compile, first worker of its class with its battery, first call: {:.1} ms (one sample)", millis(cold));
-    row("warm start to first result", &mut starts);
+    row("warm start to first result", &mut started.times);
+    row("the same from a prepared cell", &mut taken.times);
     row("one call", &mut calls.clone());
-    memory.sort_unstable();
-    if let Some(median) = memory.get(memory.len() / 2) {
-        println!("memory of a worker's cgroup: median {} KiB of {} samples", median / 1024, memory.len());
+    started.memory.sort_unstable();
+    if let Some(median) = started.memory.get(started.memory.len() / 2) {
+        println!("memory of a worker's cgroup: median {} KiB of {} samples", median / 1024, started.memory.len());
     }
-    println!("\nSteps of a warm start, median microseconds of {STARTS}:");
-    for name in order {
-        let mut samples = steps.remove(&name).unwrap_or_default();
-        samples.sort_unstable();
-        println!("  {name:<40} {:>8}", samples[samples.len() / 2]);
-    }
+    started.print("warm start");
+    taken.print("start from a cell");
     println!();
     bare(&file);
 }
 
-fn load(broker: &Broker, file: &Path) -> Plugin {
-    let policy = policies::find("standard", &[]).expect("the standard policy");
-    match broker.load(Source::Path(file), PluginOptions::new(policy)) {
+/// Starts of one kind.
+#[derive(Default)]
+struct Starts {
+    times: Vec<Duration>,
+    memory: Vec<u64>,
+    steps: BTreeMap<String, Vec<u64>>,
+    /// The steps' names as they come.
+    order: Vec<String>,
+}
+
+impl Starts {
+    /// From the file to the first result. What the policy says is known before.
+    fn sample(&mut self, broker: &Broker, file: &Path, policy: &Policy) {
+        let at = Instant::now();
+        let mut plugin = load(broker, file, policy);
+        let loaded = at.elapsed();
+        call(&mut plugin);
+        self.times.push(at.elapsed());
+        self.memory.extend(plugin.report().memory_peak);
+        let ours = [
+            ("load, all together", loaded),
+            ("first call", self.times.last().copied().unwrap_or_default().saturating_sub(loaded)),
+        ];
+        let ours = ours.map(|(name, time)| (name.to_owned(), time.as_micros() as u64));
+        for (name, micros) in plugin.report().steps.iter().cloned().chain(ours) {
+            if !self.steps.contains_key(&name) {
+                self.order.push(name.clone());
+            }
+            self.steps.entry(name).or_default().push(micros);
+        }
+    }
+
+    fn print(&mut self, what: &str) {
+        println!("\nSteps of a {what}, median microseconds of {}:", self.times.len());
+        for name in &self.order {
+            if let Some(samples) = self.steps.get_mut(name) {
+                samples.sort_unstable();
+                println!("  {name:<48} {:>8}", samples[samples.len() / 2]);
+            }
+        }
+    }
+}
+
+/// The standard policy with so many cells.
+fn policy(cells: u32) -> Policy {
+    let mut policy = policies::find("standard", &[]).expect("the standard policy");
+    (policy.supervision.cells_min, policy.supervision.cells_max) = (cells, cells);
+    policy
+}
+
+fn load(broker: &Broker, file: &Path, policy: &Policy) -> Plugin {
+    match broker.load(Source::Path(file), PluginOptions::new(policy.clone())) {
         Ok(plugin) => plugin,
         Err(outcome) => panic!("not loaded: {outcome:?}"),
     }

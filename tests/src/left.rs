@@ -1,6 +1,6 @@
 //! What a run is surrounded by while it lasts, and may leave behind.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// Processes below a process, through all generations.
 pub fn descendants(of: i32) -> Vec<(i32, String)> {
@@ -42,4 +42,11 @@ pub fn cgroups_of(pid: i32) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// The processes in the cgroups that the broker with this pid has made.
+pub fn workers_of(pid: i32) -> BTreeSet<i32> {
+    let leaves = cgroups_of(pid).into_iter().flat_map(|tree| fs::read_dir(tree).into_iter().flatten());
+    let lists = leaves.flatten().filter_map(|leaf| fs::read_to_string(leaf.path().join("cgroup.procs")).ok());
+    lists.flat_map(|list| list.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()).collect()
 }

@@ -92,8 +92,11 @@ impl Running {
     pub fn worker(&self) -> i32 {
         loop {
             let name = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let is_worker = |pid: i32| String::from_utf8_lossy(&name(pid)).contains("bulkhead-worker");
-            if let Some((pid, _)) = self.descendants().into_iter().find(|(pid, _)| is_worker(*pid)) {
+            // The fork parent is the same program, under another name.
+            let is_worker = |pid: i32, name_of_thread: &str| {
+                String::from_utf8_lossy(&name(pid)).contains("bulkhead-worker") && name_of_thread != "bulkhead-parent"
+            };
+            if let Some((pid, _)) = self.descendants().into_iter().find(|(pid, comm)| is_worker(*pid, comm)) {
                 return pid;
             }
             assert!(self.start.elapsed() < self.patience, "{}: there is no worker", self.shown);

@@ -136,12 +136,13 @@ fn dropping_a_plugin_ends_its_worker_and_dropping_the_broker_ends_everything() {
     let mut embedder = Embedder::start("ends");
 
     assert_eq!(embedder.hear()["plugins"], 3);
-    embedder.await_others(4);
+    // The launcher, the fork parent, a worker for each plugin, and two cells.
+    embedder.await_others(7);
     assert!(!cgroups_of(embedder.pid).is_empty());
     embedder.go_on();
 
     assert_eq!(embedder.hear()["plugins"], 0);
-    embedder.await_others(1);
+    embedder.await_others(4);
     embedder.go_on();
 
     assert_eq!(embedder.hear()["broker"], false);
@@ -155,7 +156,8 @@ fn dropping_a_plugin_ends_its_worker_and_dropping_the_broker_ends_everything() {
 fn a_child_that_the_embedder_forked_does_not_keep_workers_alive() {
     let mut embedder = Embedder::start("fork");
     let child = embedder.hear()["child"].as_i64().unwrap() as i32;
-    embedder.await_others(3);
+    // That child, the launcher, the fork parent and the worker.
+    embedder.await_others(4);
 
     kill(Pid::from_raw(embedder.pid), Signal::SIGKILL).unwrap();
 

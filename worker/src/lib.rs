@@ -18,8 +18,10 @@ mod imports;
 mod learning;
 mod limits;
 mod module;
+mod pages_unsafe;
 mod panics;
 mod polling;
+mod prepared;
 mod random;
 mod runtime;
 mod serve;
@@ -34,4 +36,5 @@ pub mod wire;
 mod fake;
 
 pub use panics::report_panics;
+pub use prepared::Prepared;
 pub use serve::serve;

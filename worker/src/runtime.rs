@@ -10,7 +10,7 @@ use crate::{
 };
 use bulkhead_shared::{
     describe::Kind,
-    message::worker::{Interrupt, Limits, Plugin, Used},
+    message::worker::{Engine as Knobs, Interrupt, Limits, Plugin, Used},
 };
 use nix::sys::resource::{Resource, getrlimit};
 use std::{
@@ -27,11 +27,11 @@ const MAX_FRAMES: usize = 32;
 /// free of other mappings.
 const MAX_ON_MAIN_STACK: u64 = 64 << 20;
 
-/// The engine for this plugin: what compiler and worker have in common, and the worker's own half.
-pub fn engine(plugin: &Plugin) -> Result<Engine> {
-    let mut config = bulkhead_engine::config(&plugin.engine)?;
+/// The engine for plugins of this kind and with these knobs: what compiler and worker have in common, and the worker's own half.
+pub fn engine(kind: Kind, knobs: &Knobs) -> Result<Engine> {
+    let mut config = bulkhead_engine::config(knobs)?;
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(MAX_FRAMES));
-    if plugin.kind == Kind::Component {
+    if kind == Kind::Component {
         config.with_custom_code_memory(Some(code_unsafe::publisher()?));
     }
     Engine::new(&config)

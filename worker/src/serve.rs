@@ -2,6 +2,7 @@
 
 use crate::{
     code_unsafe, compiler, component, module,
+    prepared::Prepared,
     runtime::{self, Runtime},
     signals_unsafe, trap,
     wire::{Shared, WireError},
@@ -20,10 +21,16 @@ enum Loaded {
 
 /// Loads the plugin, closes the process in, and serves calls as long as the broker makes some. Returns the exit code.
 ///
-/// `code` holds the sealed native code. `close` is the last step of the lock-down; no instruction of the guest runs
+/// `prepared` is what was made ready before the plugin was known; `code` holds the sealed native code. `close` is the last step of the lock-down; no instruction of the guest runs
 /// before it.
-pub fn serve(plugin: &Plugin, code: OwnedFd, wire: &Shared, close: impl FnOnce() -> Result<(), String>) -> i32 {
-    let (runtime, mut loaded) = match load(plugin, code, wire, close) {
+pub fn serve(
+    plugin: &Plugin,
+    prepared: Option<Prepared>,
+    code: OwnedFd,
+    wire: &Shared,
+    close: impl FnOnce() -> Result<(), String>,
+) -> i32 {
+    let (runtime, mut loaded) = match load(plugin, prepared, code, wire, close) {
         Ok(loaded) => loaded,
         Err(failure) => {
             // Nobody is left to tell if this fails.
@@ -64,12 +71,17 @@ pub fn serve(plugin: &Plugin, code: OwnedFd, wire: &Shared, close: impl FnOnce()
 /// Everything up to the first instruction of the guest. The order matters, and each step says why it stands there.
 fn load(
     plugin: &Plugin,
+    prepared: Option<Prepared>,
     code: OwnedFd,
     wire: &Shared,
     close: impl FnOnce() -> Result<(), String>,
 ) -> Result<(Runtime, Loaded), LoadFailure> {
     // The engine first: it installs wasmtime's signal handlers, and only it can tell whether there is a compiler.
-    let engine = runtime::engine(plugin).map_err(trap::other)?;
+    let engine = match prepared {
+        Some(prepared) => prepared.engine_for(plugin),
+        None => runtime::engine(plugin.kind, &plugin.engine),
+    };
+    let engine = engine.map_err(trap::other)?;
     if compiler::is_present(&engine) {
         return Err(LoadFailure::Other(
             "this worker program contains a compiler, which no worker may: build it without the compiler beside it \

@@ -38,6 +38,15 @@ pub struct Start {
     pub cgroup_v1: u8,
     /// Directories of Bulkhead's own, which may not be granted, nor what is above or below.
     pub protected: Vec<Protected>,
+    /// Whether it is forked from a parent that has the program loaded; otherwise the program is executed.
+    pub fork: Option<Fork>,
+}
+
+/// How a process is forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// Whether the parent is to be a new one, that has nothing in common with the children of the last.
+    pub fresh: bool,
 }
 
 /// A directory of Bulkhead's own.

@@ -10,6 +10,7 @@
 //! After `Load` both sides close the socket; the rings carry the rest.
 
 use crate::{
+    describe::Kind,
     filter::Program,
     layer::{Achieved, Layer, Requirement},
     outcome::SetupFailure,
@@ -69,6 +70,19 @@ pub struct Assignment {
     pub ring_bytes: [u32; 2],
     /// Largest message on a ring, in bytes.
     pub max_message: u32,
+    /// What a worker makes ready after its report, while it waits for its load.
+    pub prepare: Option<Prepare>,
+}
+
+/// What is known of a plugin before it is there: enough to make the runtime ready for it. Nothing of a plugin is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepare {
+    /// Module or component.
+    pub kind: Kind,
+    /// Compiled-in knobs.
+    pub engine: super::worker::Engine,
+    /// Whether WASI will be linked.
+    pub wasi: bool,
 }
 
 /// The empty root and what is attached to it.

@@ -170,6 +170,10 @@ impl<'a> Lint<'a> {
                 calls that run out of time are never counted together";
             self.at("supervision.window", Rule::NeverMatches, message.into(), "take a window of several calls");
         }
+        if policy.supervision.cells_min > policy.supervision.cells_max {
+            let message = "supervision.cells_min is more than supervision.cells_max: no more than that are made";
+            self.at("supervision.cells_min", Rule::NeverMatches, message.into(), "raise supervision.cells_max");
+        }
     }
 
     fn rules_without_effect(&mut self) {

@@ -174,6 +174,18 @@ pub struct Process {
     pub open_files: u64,
     /// CPU time that a worker may use while no invocation runs.
     pub idle_cpu: Duration,
+    /// How a worker is started.
+    pub start: StartBy,
+}
+
+/// `process.start`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartBy {
+    /// Its program is executed: each worker has an address layout of its own.
+    Exec,
+    /// It is forked from a parent that has the program loaded: several times faster, and its siblings have its address layout.
+    Fork,
 }
 
 /// `[filesystem]`
@@ -265,6 +277,10 @@ pub struct Supervision {
     pub restarts: u32,
     /// The window.
     pub window: Duration,
+    /// Cells of a class that are always ready.
+    pub cells_min: u32,
+    /// Cells of a class that are ready at most.
+    pub cells_max: u32,
 }
 
 /// `[compiler]`

@@ -1,8 +1,8 @@
 //! An effective policy as a policy file that sets every key.
 
 use super::{
-    Compiler, Engine, Filesystem, Grants, Host, Invocation, Network, Policy, Process, Share, Supervision, Syscalls,
-    Wasm, Worker,
+    Compiler, Engine, Filesystem, Grants, Host, Invocation, Network, Policy, Process, Share, StartBy, Supervision,
+    Syscalls, Wasm, Worker,
     schema::{KEYS, Kind, VERSION, Value},
     unit,
 };
@@ -41,6 +41,7 @@ impl Policy {
                 file_size: 0,
                 open_files: 0,
                 idle_cpu: Duration::ZERO,
+                start: StartBy::Exec,
             },
             filesystem: Filesystem { grants: Grants::None, dirs: Vec::new(), tmp: None },
             network: Network::default(),
@@ -55,7 +56,7 @@ impl Policy {
                 functions: Vec::new(),
             },
             syscalls: Syscalls::default(),
-            supervision: Supervision { restarts: 0, window: Duration::ZERO },
+            supervision: Supervision { restarts: 0, window: Duration::ZERO, cells_min: 0, cells_max: 0 },
             compiler: Compiler { timeout: Duration::ZERO, memory: 0, max_input: 0, max_code: 0 },
             require: BTreeMap::new(),
         }

@@ -47,7 +47,7 @@ impl Key {
             ("process", "cpu_millis") => &["cgroup.cpu"],
             ("process", "pids") => &["cgroup.pids", "rlimits", "seccomp.main"],
             ("process", "io_bytes_per_second") => &["cgroup.io"],
-            ("process", "idle_cpu") => &["the broker"],
+            ("process", "idle_cpu" | "start") => &["the broker"],
             ("process", _) => &["rlimits"],
             ("filesystem", "dirs") => &["namespace.mount", "landlock.fs", "the file system"],
             ("filesystem", "tmp") => &["namespace.mount", "landlock.fs", "cgroup.memory"],

@@ -1,7 +1,7 @@
 //! The language: every key that a policy can set, with its kind and its meaning. Reading, merging, printing and the
 //! reference all follow this one table.
 
-use super::{AddedSyscall, DirGrant, Engine, Grants, Policy, Share};
+use super::{AddedSyscall, DirGrant, Engine, Grants, Policy, Share, StartBy};
 use crate::{
     codec,
     message::worker::{Clock, Interrupt, Random},
@@ -213,6 +213,7 @@ words! {
     Engine: ENGINES { "interpreted" = Interpreted, "native" = Native };
     Interrupt: INTERRUPTS { "kill" = Kill, "epoch" = Epoch, "fuel" = Fuel };
     Grants: GRANTS { "none" = None, "read-only" = ReadOnly, "read-write" = ReadWrite };
+    StartBy: STARTS { "exec" = Exec, "fork" = Fork };
     Share: SHARES { "never" = Never, "caller" = Caller, "plugin" = Plugin };
     Clock: CLOCKS { "none" = None, "deterministic" = Deterministic, "real" = Real };
     Random: RANDOMS { "none" = None, "deterministic" = Deterministic, "real" = Real };
@@ -327,6 +328,9 @@ keys! {
     process.idle_cpu: time(Duration::ZERO, DAY), Larger,
         "CPU time that may be used while no invocation runs",
         "a violation";
+    process.start: Kind::Word(STARTS), Larger,
+        "how a worker is started. exec: with an address layout of its own. fork: a millisecond sooner, from a prepared parent, whose children have one layout until it is replaced",
+        "nothing: it is how, not how much";
 
     filesystem.grants: Kind::Word(GRANTS), Larger,
         "what callers may grant with --dir",
@@ -380,6 +384,12 @@ keys! {
     supervision.window: time(MS, Duration::from_secs(30 * DAY.as_secs())), Smaller,
         "time over which lost workers are counted",
         "nothing: it is what supervision.restarts is counted over";
+    supervision.cells_min: count(0, 1024), Larger,
+        "cells, which are locked-down workers that wait for a plugin, that are always ready for plugins of one class",
+        "nothing: a plugin that finds no cell waits for its worker";
+    supervision.cells_max: count(0, 1024), Larger,
+        "cells that are ready at most, where plugins of one class are often started; 0: none are made",
+        "nothing: a plugin that finds no cell waits for its worker";
 
     compiler.timeout: time(MS, DAY), Larger,
         "time for one compile",

@@ -12,6 +12,7 @@ pub fn spin(args: &Args) -> Came {
     Ok((used()? - before).as_millis() as i32)
 }
 
-fn used() -> nix::Result<Duration> {
+/// CPU time that this process has used.
+pub fn used() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)
 }

@@ -125,6 +125,24 @@ pub fn chosen_at_load(table_elements: u64) -> Option<&'static str> {
     AT_LOAD.get(usize::try_from(table_elements.checked_sub(FIRST)?).ok()?).copied()
 }
 
+/// What a cell does while it waits for a plugin, before it goes on as if nothing had been; chosen by the stack that it is to
+/// prepare for.
+pub const IN_CELL: &[&str] = &["spin_in_cell", "ring_in_cell"];
+
+/// The stack that chooses the first of them, and how much more chooses the next.
+const STACKS: [u64; 2] = [3 << 20, 64 << 10];
+
+/// The stack that chooses what a cell does.
+pub fn in_cell(name: &str) -> u64 {
+    let index = IN_CELL.iter().position(|known| *known == name);
+    STACKS[0] + STACKS[1] * index.map_or(u64::from(u16::MAX), |index| index as u64)
+}
+
+/// What was chosen by this stack.
+pub fn chosen_in_cell(stack: u64) -> Option<&'static str> {
+    IN_CELL.iter().copied().find(|name| in_cell(name) == stack)
+}
+
 /// A system call with plain numbers, which works in a worker that every layer but `seccomp.main` holds.
 pub struct Call {
     /// Its name in syscalls(2).

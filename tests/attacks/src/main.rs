@@ -8,6 +8,7 @@
 
 mod args;
 mod calls_unsafe;
+mod cell;
 mod cpu;
 mod deaths_unsafe;
 mod files;
@@ -135,7 +136,8 @@ fn main() {
         std::process::exit(processes::say_who());
     }
     files::leave_open();
-    let Locked { load, link, closing, .. } = bulkhead_lockdown::enter(&[Role::Worker, Role::Sacrifice]);
+    let roles = [Role::Worker, Role::Sacrifice];
+    let (Locked { load, link, closing, .. }, _) = bulkhead_lockdown::enter_and_prepare(&roles, cell::attack);
     let mut worker = Worker { link, ring: Ring::find(), id: 0 };
     let Load::Plugin(plugin) = load else { std::process::exit(1) };
     // As in a real worker: a file that grows beyond its limit is an error, and not a death.
@@ -181,12 +183,20 @@ fn serve(worker: &mut Worker) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bulkhead_attacks::{AT_LOAD, NAMES, at_load};
+    use bulkhead_attacks::{AT_LOAD, IN_CELL, NAMES, at_load, chosen_in_cell, in_cell};
 
     #[test]
     fn every_name_has_its_attack() {
         let attacks: Vec<_> = ATTACKS.iter().map(|(name, _)| *name).collect();
         assert_eq!(attacks, NAMES);
+    }
+
+    #[test]
+    fn attacks_of_cells_are_chosen_by_a_number() {
+        for name in IN_CELL {
+            assert_eq!(chosen_in_cell(in_cell(name)), Some(*name));
+        }
+        assert_eq!(chosen_in_cell(1 << 20), None);
     }
 
     #[test]

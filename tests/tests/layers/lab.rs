@@ -82,6 +82,11 @@ impl Lab {
         self.load_guest(plugin(), PluginOptions::new(policy))
     }
 
+    /// The broker.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     /// What becomes of loading this guest.
     pub fn load_guest(&self, guest: &[u8], options: PluginOptions) -> Result<Plugin, Outcome> {
         self.broker.load(Source::Bytes(guest), options)

@@ -36,7 +36,7 @@ fn served(kind: Kind) -> (i32, Vec<FromWorker>, bool) {
         closed.set(true);
         Ok(())
     };
-    let status = serve(&plugin(kind), code(b"not native code!"), &wire, close);
+    let status = serve(&plugin(kind), None, code(b"not native code!"), &wire, close);
     let messages = std::mem::take(&mut broker.state().from_worker);
     (status, messages, closed.get())
 }

@@ -87,6 +87,9 @@ const GRANTS: &[Weight] = weights! {
     "host.clock", 2, Measure::Words(&[("none", 0), ("deterministic", 25), ("real", 100)]),
         "a clock is what a side channel is measured with",
         "\"deterministic\" or \"none\"";
+    "process.start", 2, Measure::Words(&[("exec", 0), ("fork", 100)]),
+        "workers that are forked have one address layout: what one plugin finds out of its own helps against another's worker",
+        "\"exec\", where a start may take a millisecond more";
     "host.env", 3, FLAG,
         "environment variables are where secrets are kept",
         "false: pass what a plugin needs as arguments";
@@ -208,6 +211,8 @@ pub const NOT_WEIGHED: &[(&str, &str)] = &[
     ("invocation.grace", "part of invocation.interrupt"),
     ("invocation.fuel", "the deadline holds, whatever the steps"),
     ("supervision.window", "part of supervision.restarts"),
+    ("supervision.cells_min", "idle processes of ours, each inside process.memory; no plugin has anything by them"),
+    ("supervision.cells_max", "idle processes of ours, each inside process.memory; no plugin has anything by them"),
     ("syscalls.deny", "part of system calls"),
     ("network.http", "reserved: nothing is granted by it"),
     ("host.keyvalue", "reserved: nothing is granted by it"),

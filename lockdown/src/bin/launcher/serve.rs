@@ -1,6 +1,6 @@
 //! The launcher's loop: requests from the broker, deaths of its children, and the end of the broker.
 
-use super::{Broker, clocks::Clocks, start};
+use super::{Broker, clocks::Clocks, parents::Parents, start};
 use bulkhead_lockdown::fault::{Fault, Step};
 use bulkhead_shared::{
     codec,
@@ -26,7 +26,7 @@ pub fn serve(broker: &Broker, rootless: bool) -> Result<(), Fault> {
     children.add(Signal::SIGCHLD);
     let deaths = SignalFd::with_flags(&children, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).step("signalfd")?;
     let mut living: HashMap<Pid, ProcessId> = HashMap::new();
-    let mut clocks = Clocks::default();
+    let mut host = start::Host { rootless, clocks: Clocks::default(), parents: Parents::default() };
     loop {
         let (dead_broker, request, death) = {
             let wait = |fd| PollFd::new(fd, PollFlags::POLLIN);
@@ -45,21 +45,16 @@ pub fn serve(broker: &Broker, rootless: bool) -> Result<(), Fault> {
         }
         if death {
             while let Ok(Some(_)) = deaths.read_signal() {}
-            reap(broker, &mut living)?;
+            reap(broker, &mut living, &mut host.parents)?;
         }
-        if request && !serve_one(broker, &mut living, &mut clocks, rootless)? {
+        if request && !serve_one(broker, &mut living, &mut host)? {
             return Ok(());
         }
     }
 }
 
 /// One request; false at the end.
-fn serve_one(
-    broker: &Broker,
-    living: &mut HashMap<Pid, ProcessId>,
-    clocks: &mut Clocks,
-    rootless: bool,
-) -> Result<bool, Fault> {
+fn serve_one(broker: &Broker, living: &mut HashMap<Pid, ProcessId>, host: &mut start::Host) -> Result<bool, Fault> {
     // The packet announces the message: once it is here, so is the other, or will be in a moment.
     let (_, descriptors) = match packet::receive(broker.descriptors.as_fd(), 8, packet::MAX_DESCRIPTORS) {
         Ok(packet) => packet,
@@ -71,7 +66,7 @@ fn serve_one(
         Request::Start(request) => request,
         Request::Stop => return Ok(false),
     };
-    match start::start(&request, descriptors, clocks, rootless) {
+    match start::start(&request, descriptors, host) {
         Ok(started) => {
             living.insert(started.pid, request.id);
             let event = Event::Started {
@@ -90,7 +85,7 @@ fn serve_one(
 }
 
 /// Reaps every dead child, also those that nobody knows by name: we are their init.
-fn reap(broker: &Broker, living: &mut HashMap<Pid, ProcessId>) -> Result<(), Fault> {
+fn reap(broker: &Broker, living: &mut HashMap<Pid, ProcessId>, parents: &mut Parents) -> Result<(), Fault> {
     loop {
         let (pid, death) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) => (pid, Death::Exit(code)),
@@ -99,8 +94,9 @@ fn reap(broker: &Broker, living: &mut HashMap<Pid, ProcessId>) -> Result<(), Fau
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(e) => return Err(Fault::new("waitpid", e)),
         };
-        if let Some(id) = living.remove(&pid) {
-            broker.tell(&Event::Exited { id, death }, None)?;
+        match living.remove(&pid) {
+            Some(id) => broker.tell(&Event::Exited { id, death }, None)?,
+            None => parents.ended(pid),
         }
     }
 }

@@ -4,34 +4,29 @@ use super::{
     clocks::Clocks,
     grants,
     ids::{self, Ids},
+    parents::{self, Parents},
 };
 use bulkhead_lockdown::{
+    child::{Child, LIFTED},
     fault::{Fault, Step},
-    layers::capabilities,
+    fork_parent::Order,
     sys_unsafe,
 };
 use bulkhead_shared::{
     layer::Layer,
-    message::{
-        launcher::{Identity, Namespaces, Start},
-        setup::{CONTROL_FD, FIRST_TREE_FD},
-    },
+    message::launcher::{Identity, Namespaces, Start},
     outcome::SetupFailure,
 };
 use nix::{
     errno::Errno,
     fcntl::{AtFlags, OFlag},
-    sched::{CloneFlags, unshare},
-    unistd::{Gid, Pid, Uid, setresgid, setresuid},
+    unistd::Pid,
 };
 use std::{
     ffi::CString,
     os::fd::{AsFd, OwnedFd},
     time::Instant,
 };
-
-/// Descriptors of a new process stand from here up until they are at their places.
-const LIFTED: i32 = 128;
 
 /// A process that runs.
 pub struct Started {
@@ -45,6 +40,14 @@ pub struct Started {
     pub identity: Identity,
     /// Microseconds of each step.
     pub steps: Vec<(String, u64)>,
+}
+
+/// What all starts have in common.
+pub struct Host {
+    /// Whether the launcher works without privilege of the host's.
+    pub rootless: bool,
+    pub clocks: Clocks,
+    pub parents: Parents,
 }
 
 /// Why there is none.
@@ -62,12 +65,8 @@ impl From<SetupFailure> for Failure {
 }
 
 /// Starts a process. `descriptors` are the request's: program, control socket, v2 cgroup directory, v1 `cgroup.procs` files.
-pub fn start(
-    request: &Start,
-    descriptors: Vec<OwnedFd>,
-    clocks: &mut Clocks,
-    rootless: bool,
-) -> Result<Started, Failure> {
+pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Result<Started, Failure> {
+    let rootless = host.rootless;
     let mut clock = Clock { last: Instant::now(), steps: Vec::new() };
     let mut descriptors = descriptors.into_iter();
     let count = |f: Fault| Failure::from(f.into_failure(None));
@@ -86,19 +85,41 @@ pub fn start(
     }
     clock.step("detach grants");
 
-    clocks.set(request.namespaces.time);
+    host.clocks.set(request.namespaces.time);
     // The child waits on `go` until its ids and cgroups are set; `failed` closes at its execve, or says what went wrong.
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).step("pipe").map_err(count);
     let (go_read, go_write) = pipe()?;
     let (failed_read, failed_write) = pipe()?;
-    let (pid, pidfd) = sys_unsafe::clone_process(flags(request.namespaces), cgroup.as_ref().map(AsFd::as_fd))
-        .map_err(|e| namespace_fault(e, rootless).into_failure(Some(Layer::NamespaceUser)))?;
-    let Some(pidfd) = pidfd else {
-        drop(go_write);
-        drop(failed_read);
-        let fault = become_program(request, go_read, program, control, trees);
-        let _ = nix::unistd::write(&failed_write, fault.to_string().as_bytes());
-        sys_unsafe::exit_now(1)
+    let namespaces = flags(request.namespaces);
+    let refused = |e| namespace_fault(e, rootless).into_failure(Some(Layer::NamespaceUser));
+    // A parent may have lost by its execve what makes namespaces without a user namespace around them. The clocks of its children
+    // are its own.
+    let forked = request.fork.filter(|_| request.namespaces.user && request.namespaces.time).and_then(|how| {
+        let order = Order { flags: namespaces, cgroup: cgroup.is_some(), cgroup_namespace: request.namespaces.cgroup };
+        let mut descriptors = vec![go_read.as_fd(), failed_write.as_fd(), control.as_fd()];
+        descriptors.extend(cgroup.iter().map(AsFd::as_fd));
+        descriptors.extend(trees.iter().map(AsFd::as_fd));
+        match host.parents.fork(&program, &request.name, how.fresh, order, &descriptors) {
+            Ok(forked) => Some(Ok(forked)),
+            Err(parents::Failure::Clone(e)) => Some(Err(refused(e))),
+            // The slower way asks for less.
+            Err(parents::Failure::NoParent) => None,
+        }
+    });
+    let how = if forked.is_some() { "fork" } else { "execve" };
+    let (pid, pidfd) = match forked {
+        Some(forked) => forked?,
+        None => match sys_unsafe::clone_process(namespaces, cgroup.as_ref().map(AsFd::as_fd)).map_err(refused)? {
+            (pid, Some(pidfd)) => (pid, pidfd),
+            (_, None) => {
+                drop(go_write);
+                drop(failed_read);
+                let child = Child { go: go_read, control, trees, cgroup_namespace: request.namespaces.cgroup };
+                let fault = become_program(request, &program, child);
+                let _ = nix::unistd::write(&failed_write, fault.to_string().as_bytes());
+                sys_unsafe::exit_now(1)
+            }
+        },
     };
     drop((go_read, failed_write, control, program));
     clock.step("clone3");
@@ -118,7 +139,7 @@ pub fn start(
     nix::unistd::write(&go_write, &id.to_ne_bytes()).step("let the child go").map_err(count)?;
     drop(go_write);
     let said = read_all(failed_read).map_err(count)?;
-    clock.step("execve");
+    clock.step(how);
     if !said.is_empty() {
         return Err(count(Fault::new("start the program", said)));
     }
@@ -161,48 +182,18 @@ fn place(
     Ok((outside.user, identity))
 }
 
-/// The child: waits, takes its id, and turns into the program. Returns only what went wrong.
-fn become_program(request: &Start, go: OwnedFd, program: OwnedFd, control: OwnedFd, trees: Vec<OwnedFd>) -> Fault {
-    match try_to_become_program(request, go, program, control, trees) {
+/// The child: settles, and turns into the program. Returns only what went wrong.
+fn become_program(request: &Start, program: &OwnedFd, child: Child) -> Fault {
+    match try_to_become_program(request, program, child) {
         Ok(never) => match never {},
         Err(fault) => fault,
     }
 }
 
-fn try_to_become_program(
-    request: &Start,
-    go: OwnedFd,
-    program: OwnedFd,
-    control: OwnedFd,
-    trees: Vec<OwnedFd>,
-) -> Result<std::convert::Infallible, Fault> {
-    // The word to go is the id to take.
-    let mut id = [0; 4];
-    if nix::unistd::read(&go, &mut id).step("wait for the launcher")? != id.len() {
-        return Err(Fault::new("wait for the launcher", "it could not set ids or cgroups"));
-    }
-    let id = u32::from_ne_bytes(id);
-    // Its root is the cgroup in which this process stands now. Made by clone3 it would be the launcher's, from where the
-    // whole way to this one shows.
-    if request.namespaces.cgroup {
-        unshare(CloneFlags::CLONE_NEWCGROUP).step("unshare(CLONE_NEWCGROUP)")?;
-    }
-    // Where there is no user namespace of its own, leaving id 0 would drop what the set-up needs.
-    nix::sys::prctl::set_keepcaps(true).step("prctl(PR_SET_KEEPCAPS)")?;
-    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
-    setresgid(group, group, group).step("setresgid")?;
-    setresuid(user, user, user).step("setresuid")?;
-    capabilities::keep_for_setup()?;
-
-    // Everything up and out of the way first, then each to its number, which is the only copy that survives execve.
-    let program = sys_unsafe::lift(program, LIFTED).step("place descriptors")?;
-    let mut placed = vec![(sys_unsafe::lift(control, LIFTED).step("place descriptors")?, CONTROL_FD)];
-    for (index, tree) in trees.into_iter().enumerate() {
-        placed.push((sys_unsafe::lift(tree, LIFTED).step("place descriptors")?, FIRST_TREE_FD + index as i32));
-    }
-    for (descriptor, number) in &placed {
-        sys_unsafe::inherit_at(descriptor.as_fd(), *number).step("place descriptors")?;
-    }
+fn try_to_become_program(request: &Start, program: &OwnedFd, child: Child) -> Result<std::convert::Infallible, Fault> {
+    // Out of the way of what the child places.
+    let program = sys_unsafe::lift(program.try_clone().step("place descriptors")?, LIFTED).step("place descriptors")?;
+    child.settle()?;
     let name = CString::new(request.name.as_str()).step("name of the process")?;
     let empty: [&std::ffi::CStr; 0] = [];
     nix::unistd::execveat(&program, c"", &[name.as_c_str()], &empty, AtFlags::AT_EMPTY_PATH).map_err(|e| {
@@ -247,7 +238,7 @@ pub fn namespace_fault(errno: Errno, rootless: bool) -> Fault {
     }
 }
 
-fn read_all(pipe: OwnedFd) -> Result<String, Fault> {
+pub fn read_all(pipe: OwnedFd) -> Result<String, Fault> {
     let mut said = Vec::new();
     std::io::Read::read_to_end(&mut std::fs::File::from(pipe), &mut said).step("hear from the child")?;
     Ok(String::from_utf8_lossy(&said).into_owned())

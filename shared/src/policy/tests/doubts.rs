@@ -42,6 +42,7 @@ fn each_doubt_is_found_at_its_line() {
         ("[invocation]\ngrace = \"1s\"", Rule::NeverMatches, "invocation.grace has no effect"),
         ("[invocation]\nfuel = 5", Rule::NeverMatches, "invocation.fuel has no effect"),
         ("[supervision]\nwindow = \"1s\"", Rule::NeverMatches, "shorter than one call may take"),
+        ("[supervision]\ncells_min = 1000", Rule::NeverMatches, "more than supervision.cells_max"),
         ("[network]\nhttp = [\"https://a/*\"]", Rule::Reserved, "network.http is reserved"),
         ("[host]\nfunctions = [\"log\"]", Rule::Reserved, "nothing is granted by it"),
         (

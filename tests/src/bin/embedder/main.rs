@@ -65,7 +65,16 @@ impl Place {
     }
 
     fn load(&self, broker: &Broker) -> Result<Plugin, Failure> {
-        let options = PluginOptions::new(policies::find("standard", &[])?);
+        self.load_with_cells(broker, 0)
+    }
+
+    /// With that many workers that wait for a plugin.
+    fn load_with_cells(&self, broker: &Broker, cells: u32) -> Result<Plugin, Failure> {
+        let mut policy = policies::find("standard", &[])?;
+        if cells > 0 {
+            (policy.supervision.cells_min, policy.supervision.cells_max) = (cells, cells);
+        }
+        let options = PluginOptions::new(policy);
         broker.load(Source::Path(&self.plugin), options).map_err(|outcome| format!("not loaded: {outcome:?}").into())
     }
 }
@@ -190,7 +199,10 @@ fn held() -> Result<Json, Failure> {
 /// A broker with three plugins, and then without.
 fn ends(place: &Place) -> Result<(), Failure> {
     let broker = place.broker()?;
-    let plugins = (0..3).map(|_| place.load(&broker)).collect::<Result<Vec<_>, _>>()?;
+    let plugins = (0..3).map(|_| place.load_with_cells(&broker, 2)).collect::<Result<Vec<_>, _>>()?;
+    while broker.cells() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     say(&json!({ "plugins": plugins.len() }))?;
     wait()?;
     drop(plugins);

@@ -1,0 +1,104 @@
+//! The fork parent: a worker's program that never becomes a worker, and forks those that do.
+//!
+//! An execve of that program costs a millisecond or more, a fork of a process that has it loaded a tenth of that. The launcher
+//! starts one parent for each program and asks it for children, which are the launcher's (CLONE_PARENT): it reaps them, and this
+//! process need not know when they end.
+//!
+//! A parent holds nothing that must not be shared: no random state, no epoll, no Landlock domain, no descriptor but its socket,
+//! no word of any policy or plugin; it has one thread, and has done nothing but wait here. What its children do have in common
+//! is their address layout, their stack canary and whatever is drawn once for a process: `process.start` of a policy says
+//! whether that is good enough.
+
+use crate::{
+    child::{Child, LIFTED},
+    fault::Step,
+    sys_unsafe,
+};
+use bulkhead_shared::{codec, packet};
+use serde::{Deserialize, Serialize};
+use std::{
+    ffi::CStr,
+    os::fd::{AsFd, OwnedFd},
+};
+
+/// The parent's socket, in a process that has no [`bulkhead_shared::message::setup::CONTROL_FD`].
+pub const PARENT_FD: i32 = 4;
+/// Name of the process, as prctl(2) takes it: at most 15 bytes.
+const NAME: &CStr = c"bulkhead-parent";
+/// Largest message either way, in bytes.
+pub const MAX_BYTES: usize = 64;
+
+/// A child to be. Descriptors: the pipe that says go, the pipe for what goes wrong, the control socket, the cgroup v2 directory
+/// where there is one, and the granted directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Namespaces to make, as clone3(2) takes them.
+    pub flags: u64,
+    /// Whether a cgroup v2 directory comes with it.
+    pub cgroup: bool,
+    /// Whether it makes a cgroup namespace once it stands in its cgroup.
+    pub cgroup_namespace: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Forked {
+    /// It runs. Descriptor: its pidfd.
+    Child {
+        /// In the pid namespace of parent and launcher.
+        pid: i32,
+    },
+    /// clone3(2) failed.
+    Failed {
+        /// With this error.
+        errno: i32,
+    },
+}
+
+/// Forks children until the launcher closes the socket. Returns in the children only, each of which is settled: what comes next
+/// is its lock-down.
+pub fn serve(socket: OwnedFd) {
+    let Ok(socket) = sys_unsafe::lift(socket, LIFTED) else { sys_unsafe::exit_now(1) };
+    // For people who look at a process list; its children have the name that it had.
+    let Ok(name) = nix::sys::prctl::get_name() else { sys_unsafe::exit_now(1) };
+    let _ = nix::sys::prctl::set_name(NAME);
+    loop {
+        let Ok((bytes, descriptors)) = packet::receive(socket.as_fd(), MAX_BYTES, packet::MAX_DESCRIPTORS) else {
+            // The launcher needs no parent any more.
+            sys_unsafe::exit_now(0)
+        };
+        let Ok(order) = codec::decode::<Order>(&bytes) else { sys_unsafe::exit_now(1) };
+        let mut descriptors = descriptors.into_iter();
+        let mut next = || descriptors.next();
+        let (Some(go), Some(failed), Some(control)) = (next(), next(), next()) else { sys_unsafe::exit_now(1) };
+        let cgroup = if order.cgroup { next() } else { None };
+        let trees: Vec<OwnedFd> = descriptors.collect();
+
+        let answer = match sys_unsafe::clone_sibling(order.flags, cgroup.as_ref().map(AsFd::as_fd)) {
+            Ok((0, _)) => {
+                drop((socket, cgroup));
+                let _ = nix::sys::prctl::set_name(&name);
+                // Out of the way of what the child places.
+                let Ok(failed) = sys_unsafe::lift(failed, LIFTED) else { sys_unsafe::exit_now(1) };
+                let child = Child { go, control, trees, cgroup_namespace: order.cgroup_namespace };
+                match child.settle().and_then(|()| sys_unsafe::see_own_proc().step("prctl(PR_SET_DUMPABLE)")) {
+                    // Closing `failed` says that nothing did.
+                    Ok(()) => return,
+                    Err(fault) => {
+                        let _ = nix::unistd::write(&failed, fault.to_string().as_bytes());
+                        sys_unsafe::exit_now(1)
+                    }
+                }
+            }
+            Ok((pid, pidfd)) => (Forked::Child { pid }, pidfd),
+            Err(errno) => (Forked::Failed { errno: errno as i32 }, None),
+        };
+        drop((go, failed, control, cgroup, trees));
+        let (forked, pidfd) = answer;
+        let pidfds: Vec<_> = pidfd.iter().map(AsFd::as_fd).collect();
+        let sent = codec::encode(&forked).is_ok_and(|bytes| packet::send(socket.as_fd(), &bytes, &pidfds).is_ok());
+        if !sent {
+            sys_unsafe::exit_now(1)
+        }
+    }
+}

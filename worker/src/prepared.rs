@@ -1,0 +1,58 @@
+//! What a worker makes ready before it has its plugin.
+//!
+//! An engine depends on the knobs that are compiled into native code, and on nothing else of a plugin. Making one, and going
+//! once through what every plugin is linked by, brings the program's own pages in: while a worker is a cell, nobody waits for
+//! that.
+
+use crate::{compiler, guest::Guest, limits::Limiter, pages_unsafe, runtime, wasi};
+use bulkhead_shared::{
+    describe::Kind,
+    message::{
+        setup::Prepare,
+        worker::{Clock, Limits, Plugin},
+    },
+};
+use wasmtime::{Engine, Linker, Result, Store, component};
+
+/// An engine for plugins of one kind and with the same knobs.
+pub struct Prepared {
+    what: Prepare,
+    engine: Result<Engine>,
+}
+
+impl Prepared {
+    /// Makes everything ready that this says. What fails here fails again, and is reported, when a plugin is loaded.
+    pub fn new(what: Prepare) -> Prepared {
+        pages_unsafe::bring_in_code();
+        let engine = runtime::engine(what.kind, &what.engine);
+        if let Ok(engine) = &engine {
+            // What is made here is thrown away: it is to have been gone through once.
+            let _ = compiler::is_present(engine);
+            let _ = walk_through(engine, what);
+        }
+        Prepared { what, engine }
+    }
+
+    /// The engine, where it is one for this plugin.
+    pub fn engine_for(self, plugin: &Plugin) -> Result<Engine> {
+        match self.what.kind == plugin.kind && self.what.engine == plugin.engine {
+            true => self.engine,
+            false => runtime::engine(plugin.kind, &plugin.engine),
+        }
+    }
+}
+
+/// Makes a store and a linker as a plugin would have them.
+fn walk_through(engine: &Engine, what: Prepare) -> Result<()> {
+    drop(Store::new(engine, Guest::new(Limiter::new(NOTHING))));
+    match what.kind {
+        Kind::Module if what.wasi => wasi::link_preview1(&mut Linker::new(engine)),
+        Kind::Module => Ok(()),
+        Kind::Component if what.wasi => wasi::link_preview2(&mut component::Linker::new(engine), Clock::Real),
+        Kind::Component => Ok(()),
+    }
+}
+
+/// The limits of a guest that there is none of.
+const NOTHING: Limits =
+    Limits { memory: 0, table_elements: 0, instances: 0, fuel: 0, resources: 0, hostcall_bytes: 0, random_bytes: 0 };
