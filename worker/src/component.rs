@@ -4,7 +4,7 @@ use crate::{guest::Guest, imports, learning, runtime::Runtime, trap, values, was
 use bulkhead_shared::{
     describe::Command,
     message::worker::{Call, GuestEnd, LoadFailure},
-    value::Values,
+    value::{Value, Values},
 };
 use wasmtime::{
     Result, Store,
@@ -23,6 +23,22 @@ pub struct Plugin {
     pre: InstancePre<Guest>,
     command: Option<CommandPre<Guest>>,
     kept: Option<(Store<Guest>, Instance)>,
+    /// How many were made to be kept.
+    instances: u64,
+    bound: Vec<Bound>,
+}
+
+/// What a number of an export means; or nothing that can be called, and why.
+type Bound = std::result::Result<Target, String>;
+
+/// An export that is a function, and its types, which are costly to ask for.
+struct Target {
+    name: String,
+    export: ComponentExportIndex,
+    params: Vec<(String, Type)>,
+    results: Vec<Type>,
+    /// In the instance of this number.
+    found: Option<(u64, Func)>,
 }
 
 impl Plugin {
@@ -41,7 +57,7 @@ impl Plugin {
         // Makes a memfd for each memory with data in it, which is possible only now.
         component.initialize_copy_on_write_image().map_err(trap::other)?;
         let command = CommandPre::new(pre.clone()).ok();
-        Ok(Plugin { pre, command, kept: None })
+        Ok(Plugin { pre, command, kept: None, instances: 0, bound: Vec::new() })
     }
 
     /// Makes the instance that calls to exports use. A command has none until somebody calls an export of it: each run
@@ -55,6 +71,7 @@ impl Plugin {
         let made = runtime.wait(self.instantiate(runtime, &mut store));
         let instance = made.map_err(|error| trap::load_failure(&error, &store))?;
         self.kept = Some((store, instance));
+        self.instances += 1;
         Ok(())
     }
 
@@ -92,16 +109,38 @@ impl Plugin {
         }
     }
 
-    fn export(&mut self, runtime: &Runtime, interface: &str, name: &str, args: Values) -> GuestEnd {
-        let (ty, export) = match self.find(interface, name) {
-            Ok(found) => found,
-            Err(message) => return trap::refused(message),
+    fn export(&mut self, runtime: &Runtime, interface: &str, name: &str, mut args: Values) -> GuestEnd {
+        match self.find(interface, name) {
+            Ok(mut target) => self.call_target(runtime, &mut target, &mut args.0),
+            Err(message) => trap::refused(message),
+        }
+    }
+
+    /// Gives the next number to an export.
+    pub fn bind(&mut self, interface: &str, name: &str) {
+        let bound = self.find(interface, name);
+        self.bound.push(bound);
+    }
+
+    /// Calls the export of this number. Arguments are taken from `values`.
+    pub fn call_bound(&mut self, runtime: &Runtime, export: u32, values: &mut Vec<Value>) -> GuestEnd {
+        // Out of the way while the rest of the plugin is borrowed.
+        let mut all = std::mem::take(&mut self.bound);
+        let end = match usize::try_from(export).ok().and_then(|export| all.get_mut(export)) {
+            Some(Ok(target)) => self.call_target(runtime, target, values),
+            Some(Err(message)) => trap::refused(message),
+            None => trap::refused(format!("no export was bound to the number {export}")),
         };
-        let types: Vec<Type> = ty.results().collect();
-        let args = match arguments(name, &ty, &types, args) {
+        self.bound = all;
+        end
+    }
+
+    fn call_target(&mut self, runtime: &Runtime, target: &mut Target, values: &mut Vec<Value>) -> GuestEnd {
+        let args = match arguments(target, Values(std::mem::take(values))) {
             Ok(args) => args,
             Err(message) => return trap::refused(message),
         };
+        let types = &target.results;
         if self.kept.is_none()
             && let Err(failure) = self.renew(runtime)
         {
@@ -110,15 +149,19 @@ impl Plugin {
         let Some((store, instance)) = &mut self.kept else {
             return trap::host_trap("the plugin has no instance");
         };
-        let Some(function) = instance.get_func(&mut *store, export) else {
-            return trap::host_trap("the instance lacks an export of its component");
+        let function = match target.found {
+            Some((number, function)) if number == self.instances => function,
+            _ => match instance.get_func(&mut *store, target.export) {
+                Some(function) => target.found.insert((self.instances, function)).1,
+                None => return trap::host_trap("the instance lacks an export of its component"),
+            },
         };
         let mut results = vec![Val::Bool(false); types.len()];
         let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, &args, &mut results)));
         store.data_mut().note_use();
         match ran {
             // The call has run post-return as well.
-            Ok(()) => match values::results(results, &types) {
+            Ok(()) => match values::results(results, types) {
                 Ok(values) => GuestEnd::Returned(values),
                 Err(message) => trap::host_trap(message),
             },
@@ -131,7 +174,7 @@ impl Plugin {
         }
     }
 
-    fn find(&self, interface: &str, name: &str) -> std::result::Result<(ComponentFunc, ComponentExportIndex), String> {
+    fn find(&self, interface: &str, name: &str) -> Bound {
         let component = self.pre.component();
         let parent = match interface {
             "" => None,
@@ -141,7 +184,7 @@ impl Plugin {
             },
         };
         match component.get_export(parent.as_ref(), name) {
-            Some((ComponentItem::ComponentFunc(ty), index)) => Ok((ty, index)),
+            Some((ComponentItem::ComponentFunc(ty), export)) => target(name, &ty, export),
             Some(_) => Err(format!("the export `{name}` is no function")),
             None if interface.is_empty() => Err(format!("the plugin exports no function `{name}`; {}", self.exports())),
             None => Err(format!("the interface `{interface}` has no function `{name}`; {}", self.exports())),
@@ -187,16 +230,22 @@ async fn call(
     }
 }
 
-/// Checks arguments against the function's type.
-fn arguments(name: &str, ty: &ComponentFunc, results: &[Type], args: Values) -> std::result::Result<Vec<Val>, String> {
+/// Refuses a function that takes or gives what no caller outside the plugin can hold.
+fn target(name: &str, ty: &ComponentFunc, export: ComponentExportIndex) -> Bound {
     let params: Vec<(String, Type)> = ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect();
-    let opaque = params.iter().map(|(_, ty)| ty).chain(results).find_map(values::unsupported);
-    if let Some(what) = opaque {
+    let results: Vec<Type> = ty.results().collect();
+    if let Some(what) = params.iter().map(|(_, ty)| ty).chain(&results).find_map(values::unsupported) {
         return Err(format!("`{name}` cannot be called from outside: its type has {what} in it"));
     }
     if ty.async_() {
         return Err(format!("`{name}` cannot be called: it is an async function"));
     }
+    Ok(Target { name: name.to_owned(), export, params, results, found: None })
+}
+
+/// Checks arguments against the function's type.
+fn arguments(target: &Target, args: Values) -> std::result::Result<Vec<Val>, String> {
+    let Target { name, params, .. } = target;
     if args.0.len() != params.len() {
         let signature: Vec<String> =
             params.iter().map(|(name, ty)| format!("{name}: {}", values::describe(ty))).collect();
@@ -207,5 +256,5 @@ fn arguments(name: &str, ty: &ComponentFunc, results: &[Type], args: Values) -> 
             signature.join(", ")
         ));
     }
-    values::arguments(args, &params)
+    values::arguments(args, params)
 }
