@@ -43,12 +43,17 @@ pub(crate) struct Invocation<'a> {
 }
 
 /// What is called.
-pub(crate) enum Request<'a> {
+pub(crate) enum Request<'a, 'v> {
     /// A command, or an export by its name.
     Named(Call),
     /// An export that the worker knows by a number, with these arguments.
     Bound(u32, &'a [Value]),
+    /// The same many times, each with the next arguments; the function is told what became of each, in order.
+    Many(u32, &'a mut (dyn Iterator<Item = &'v [Value]> + 'a), &'a mut (dyn FnMut(Result<&[Value], Outcome>) + 'a)),
 }
+
+/// Most calls of a batch that are on their way at once.
+const ON_THEIR_WAY: u64 = 32;
 
 /// How a call ended that leaves a worker which can be called again.
 pub(crate) enum End {
@@ -65,15 +70,22 @@ impl Invocation<'_> {
         &mut self,
         process: &mut Process,
         pace: &mut Pace,
-        request: Request<'_>,
+        request: Request<'_, '_>,
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
         if let Some(streams) = &self.streams {
             process.watch_also(streams.wake())?;
         }
-        let end = match self.send(process, request) {
-            Ok(()) => self.follow(process, pace, results),
-            Err(outcome) => Err(outcome),
+        let end = match request {
+            Request::Named(call) => {
+                let sent = process.link.send(&ToWorker::Invoke { id: self.id, call });
+                sent.map_err(unsent).and_then(|()| self.follow(process, pace, results))
+            }
+            Request::Bound(export, args) => {
+                let sent = process.link.send_call(&hot::Call { id: self.id, export, args });
+                sent.map_err(unsent).and_then(|()| self.follow(process, pace, results))
+            }
+            Request::Many(export, calls, each) => self.run_many(process, pace, (export, calls), each, results),
         };
         if let Some(streams) = &self.streams {
             process.watch_no_more(streams.wake());
@@ -81,20 +93,40 @@ impl Invocation<'_> {
         end
     }
 
-    fn send(&self, process: &mut Process, request: Request<'_>) -> Result<(), Outcome> {
-        let sent = match request {
-            Request::Named(call) => process.link.send(&ToWorker::Invoke { id: self.id, call }),
-            Request::Bound(export, args) => process.link.send_call(&hot::Call { id: self.id, export, args }),
-        };
-        sent.map_err(|e| match e {
-            ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the arguments: {e}") }),
-            e => protocol(e),
-        })
+    /// Runs a batch. While the worker is at one call, the next ones are in its ring. Each has the whole time, from the end of the
+    /// one before it.
+    fn run_many<'v>(
+        &mut self,
+        process: &mut Process,
+        pace: &mut Pace,
+        (export, calls): (u32, &mut dyn Iterator<Item = &'v [Value]>),
+        each: &mut dyn FnMut(Result<&[Value], Outcome>),
+        results: &mut Vec<Value>,
+    ) -> Result<End, Outcome> {
+        // An interrupt that comes late must not meet the next call.
+        let most = if self.policy.invocation.interrupt == Interrupt::Epoch { 1 } else { ON_THEIR_WAY };
+        let mut calls = calls.fuse();
+        let (mut sent, mut answered) = (self.id - 1, self.id - 1);
+        loop {
+            while sent - answered < most && process.link.queued_bytes() == 0 {
+                let Some(args) = calls.next() else { break };
+                sent += 1;
+                process.link.send_call(&hot::Call { id: sent, export, args }).map_err(unsent)?;
+            }
+            if sent == answered {
+                return Ok(End::Returned);
+            }
+            answered += 1;
+            self.id = answered;
+            self.deadline = Instant::now() + self.limit;
+            match self.follow(process, pace, results)? {
+                End::Returned => each(Ok(results)),
+                End::Other(outcome) => each(Err(outcome)),
+            }
+        }
     }
 
     fn follow(&mut self, process: &mut Process, pace: &mut Pace, results: &mut Vec<Value>) -> Result<End, Outcome> {
-        // Once for each call: what does not come in that time is slept for.
-        let mut looked = false;
         let mut deadline = self.deadline;
         let mut signalled = false;
         let mut ended = false;
@@ -133,12 +165,11 @@ impl Invocation<'_> {
             if ended && self.held.is_none() {
                 return Err(process.post_mortem());
             }
-            // Death, a refused call and the deadline are seen by the sleep that follows at the latest so much later.
-            if !looked && self.held.is_none() && !ended {
-                looked = true;
-                if pace.look(|| process.link.peek()) {
-                    continue;
-                }
+            // Death and a refused call are seen by the sleep that follows, later by no more than the look. A worker that has
+            // something new at each look does not keep the deadline from being seen.
+            let look = self.held.is_none() && !ended;
+            if look && pace.look(|| process.link.peek_any()) && Instant::now() < deadline {
+                continue;
             }
             self.slept = true;
             match process.wait(Some(deadline), self.held.is_none())? {
@@ -246,6 +277,14 @@ impl Invocation<'_> {
             _ => self.deadline.max(Instant::now()),
         };
         Some(streams.finish(Some(deadline)))
+    }
+}
+
+/// Why a call was not sent.
+fn unsent(error: ring::Error) -> Outcome {
+    match error {
+        ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the arguments: {e}") }),
+        e => protocol(e),
     }
 }
 

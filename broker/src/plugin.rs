@@ -282,10 +282,30 @@ impl Plugin {
         results: &mut Vec<Value>,
         timeout: Option<Duration>,
     ) -> Result<(), Outcome> {
-        let Some(number) = self.exports.number(export) else {
-            return Err(Outcome::Refused(Refusal { message: "the export is another plugin's".to_owned() }));
-        };
+        let number = self.own(export)?;
         self.invoke(Request::Bound(number, args), results, None, timeout).0
+    }
+
+    /// Calls an export once for each of these arguments; `each` is told what became of each call, in order: its results, or its
+    /// end. While the worker is at one call the next ones are on their way to it, so that nobody waits in between. Each call has the
+    /// policy's time, from the end of the one before.
+    ///
+    /// The error is an end that the worker did not survive, or a message that cannot be sent: calls that `each` was not told of
+    /// may have been carried out or not.
+    pub fn call_many<'a>(
+        &mut self,
+        export: &Export,
+        calls: impl IntoIterator<Item = &'a [Value]>,
+        mut each: impl FnMut(Result<&[Value], Outcome>),
+    ) -> Result<(), Outcome> {
+        let number = self.own(export)?;
+        let mut calls = calls.into_iter();
+        self.invoke(Request::Many(number, &mut calls, &mut each), &mut Vec::new(), None, None).0
+    }
+
+    fn own(&self, export: &Export) -> Result<u32, Outcome> {
+        let refusal = || Outcome::Refused(Refusal { message: "the export is another plugin's".to_owned() });
+        self.exports.number(export).ok_or_else(refusal)
     }
 
     /// Runs the plugin as a command.
@@ -318,7 +338,7 @@ impl Plugin {
     /// Makes a call, with a worker that is started for it where there is none. `Ok` is a return, with its results in `results`.
     fn invoke(
         &mut self,
-        request: Request<'_>,
+        request: Request<'_, '_>,
         results: &mut Vec<Value>,
         streams: Option<Streams>,
         timeout: Option<Duration>,
@@ -357,6 +377,8 @@ impl Plugin {
             Ok(End::Other(outcome)) => (Err(outcome), true),
             Err(outcome) => (Err(outcome), false),
         };
+        // A batch has used more than one.
+        self.next_call = invocation.id;
         if healthy {
             worker.rest(now, invocation.slept, &mut self.report);
         } else {

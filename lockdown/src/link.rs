@@ -21,7 +21,9 @@ pub type LinkError = Error;
 pub struct Link {
     messages: Messages<OwnMapping, PeerMapping, Bell>,
     doorbell: OwnedFd,
+    /// How the waits for the next message go, and those for room.
     pace: Pace,
+    room_pace: Pace,
 }
 
 impl Link {
@@ -39,13 +41,15 @@ impl Link {
         let peer = PeerMapping::map(&requests, layout(ring_bytes[0])?, Populate::Yes)?;
         let own = OwnMapping::map(&replies, layout(ring_bytes[1])?, Populate::Yes)?;
         let messages = Messages::new(own, peer, Wake::OF_THE_BROKER, Bell(bell), max_message as usize);
-        Ok(Link { messages, doorbell, pace: Pace::new(Duration::ZERO) })
+        Ok(Link { messages, doorbell, pace: Pace::new(Duration::ZERO), room_pace: Pace::new(Duration::ZERO) })
     }
 
-    /// From now on [`Link::receive_request`] looks for the next message, for at most so long, before it sleeps. Zero, as at
+    /// From now on [`Link::receive_request`] looks for the next message, and [`Link::answer`] for room, for at most so long, before
+    /// they sleep. Zero, as at
     /// first, is to sleep at once.
     pub fn spin(&mut self, most: Duration) {
         self.pace = Pace::new(most);
+        self.room_pace = Pace::new(most);
     }
 
     /// Sends a message; sleeps until there was room for all of it.
@@ -81,22 +85,24 @@ impl Link {
                 .send_quick(message, |limit, bytes| quick::encode_returned(*id, &values.0, limit, bytes))?,
             message => self.messages.send(message)?,
         }
-        self.messages.flush_blocking()
+        while !self.messages.flush()? {
+            if !self.room_pace.look(|| self.messages.peek_room()) {
+                self.messages.sleep_for_room()?;
+            }
+        }
+        Ok(())
     }
 
     /// As [`Link::receive`]; where a call has simple arguments, they go in place of what `args` held, and what is given are the
     /// numbers of the invocation and of the export.
     pub fn receive_request(&mut self, args: &mut Vec<Value>) -> Result<Heard<(u64, u32), ToWorker>, LinkError> {
-        let mut looked = false;
         loop {
             if let Some(heard) = self.messages.try_receive_quick(|bytes| quick::decode_call(bytes, args))? {
                 return Ok(heard);
             }
-            if !looked && self.pace.look(|| self.messages.peek()) {
-                continue;
+            if !self.pace.look(|| self.messages.peek()) {
+                self.messages.sleep_for_data()?;
             }
-            looked = true;
-            self.messages.sleep_for_data()?;
         }
     }
 

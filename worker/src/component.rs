@@ -9,7 +9,7 @@ use bulkhead_shared::{
 use wasmtime::{
     Result, Store,
     component::{
-        Component, ComponentExportIndex, Func, Instance, InstancePre, Linker, Type, Val,
+        Component, ComponentExportIndex, Func, Instance, InstancePre, Lift, Linker, Lower, Type, Val,
         types::{ComponentFunc, ComponentItem},
     },
 };
@@ -37,6 +37,8 @@ struct Target {
     export: ComponentExportIndex,
     params: Vec<(String, Type)>,
     results: Vec<Type>,
+    /// Where the one argument and the one result are both a string or bytes.
+    runs: Option<(Run, Run)>,
     /// In the instance of this number.
     found: Option<(u64, Func)>,
 }
@@ -136,11 +138,15 @@ impl Plugin {
     }
 
     fn call_target(&mut self, runtime: &Runtime, target: &mut Target, values: &mut Vec<Value>) -> GuestEnd {
-        let args = match arguments(target, Values(std::mem::take(values))) {
-            Ok(args) => args,
-            Err(message) => return trap::refused(message),
+        let args = match (target.runs, &mut values[..]) {
+            // As they are: an element of a list in wasmtime's own terms has forty bytes.
+            (Some((Run::Bytes, result)), [Value::Bytes(bytes)]) => Args::Bytes(std::mem::take(bytes), result),
+            (Some((Run::Text, result)), [Value::String(text)]) => Args::Text(std::mem::take(text), result),
+            _ => match arguments(target, Values(std::mem::take(values))) {
+                Ok(args) => Args::Any(args),
+                Err(message) => return trap::refused(message),
+            },
         };
-        let types = &target.results;
         if self.kept.is_none()
             && let Err(failure) = self.renew(runtime)
         {
@@ -156,15 +162,13 @@ impl Plugin {
                 None => return trap::host_trap("the instance lacks an export of its component"),
             },
         };
-        let mut results = vec![Val::Bool(false); types.len()];
-        let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, &args, &mut results)));
+        let types = &target.results;
+        let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, args, types)));
         store.data_mut().note_use();
         match ran {
             // The call has run post-return as well.
-            Ok(()) => match values::results(results, types) {
-                Ok(values) => GuestEnd::Returned(values),
-                Err(message) => trap::host_trap(message),
-            },
+            Ok(Ok(results)) => GuestEnd::Returned(results),
+            Ok(Err(message)) => trap::host_trap(message),
             Err(error) => {
                 let end = trap::end(&error, store);
                 // A component may not be entered again after a trap: the next call gets a new instance.
@@ -216,18 +220,67 @@ impl Plugin {
     }
 }
 
+/// Arguments of a call, checked.
+enum Args {
+    Bytes(Vec<u8>, Run),
+    Text(String, Run),
+    Any(Vec<Val>),
+}
+
+/// A type whose values are one run of bytes.
+#[derive(Clone, Copy)]
+enum Run {
+    Bytes,
+    Text,
+}
+
+impl Run {
+    fn of(ty: &Type) -> Option<Run> {
+        match ty {
+            Type::String => Some(Run::Text),
+            Type::List(list) if matches!(list.ty(), Type::U8) => Some(Run::Bytes),
+            _ => None,
+        }
+    }
+}
+
+/// Calls, and takes the results apart; the inner error says why no caller can hold them.
 async fn call(
     runtime: &Runtime,
     store: &mut Store<Guest>,
     function: Func,
-    args: &[Val],
-    results: &mut [Val],
-) -> Result<()> {
-    if runtime.own_stack() {
-        function.call_async(store, args, results).await
-    } else {
-        function.call(store, args, results)
-    }
+    args: Args,
+    types: &[Type],
+) -> Result<std::result::Result<Values, String>> {
+    let value = match args {
+        Args::Bytes(bytes, Run::Bytes) => Value::Bytes(call_typed(runtime, store, function, bytes).await?),
+        Args::Bytes(bytes, Run::Text) => Value::String(call_typed(runtime, store, function, bytes).await?),
+        Args::Text(text, Run::Bytes) => Value::Bytes(call_typed(runtime, store, function, text).await?),
+        Args::Text(text, Run::Text) => Value::String(call_typed(runtime, store, function, text).await?),
+        Args::Any(args) => {
+            let mut results = vec![Val::Bool(false); types.len()];
+            if runtime.own_stack() {
+                function.call_async(store, &args, &mut results).await?;
+            } else {
+                function.call(store, &args, &mut results)?;
+            }
+            return Ok(values::results(results, types));
+        }
+    };
+    Ok(Ok(Values(vec![value])))
+}
+
+async fn call_typed<A, R>(runtime: &Runtime, store: &mut Store<Guest>, function: Func, arg: A) -> Result<R>
+where
+    A: Lower + Send + Sync + 'static,
+    R: Lift + Send + Sync + 'static,
+{
+    let function = function.typed::<(A,), (R,)>(&*store)?;
+    let (result,) = match runtime.own_stack() {
+        true => function.call_async(store, (arg,)).await?,
+        false => function.call(store, (arg,))?,
+    };
+    Ok(result)
 }
 
 /// Refuses a function that takes or gives what no caller outside the plugin can hold.
@@ -240,7 +293,11 @@ fn target(name: &str, ty: &ComponentFunc, export: ComponentExportIndex) -> Bound
     if ty.async_() {
         return Err(format!("`{name}` cannot be called: it is an async function"));
     }
-    Ok(Target { name: name.to_owned(), export, params, results, found: None })
+    let runs = match (&params[..], &results[..]) {
+        ([(_, param)], [result]) => Run::of(param).zip(Run::of(result)),
+        _ => None,
+    };
+    Ok(Target { name: name.to_owned(), export, params, results, runs, found: None })
 }
 
 /// Checks arguments against the function's type.

@@ -133,6 +133,11 @@ impl BrokerEnd {
         self.messages.peek()
     }
 
+    /// As [`BrokerEnd::peek`], or has made room for something that waits for it.
+    pub fn peek_any(&self) -> bool {
+        self.messages.peek() || self.messages.peek_room()
+    }
+
     /// From now on the worker rings the bell when it has read or written. What is ready already is returned and not rung
     /// for.
     pub fn wait(&mut self) -> Result<Ready, Error> {

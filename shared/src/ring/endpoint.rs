@@ -138,6 +138,11 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         self.peer.load(Word::Produced) != self.received
     }
 
+    /// Whether the peer's word says that it has taken something since that was looked at; believes nothing. For spinning.
+    pub fn peek_taken(&self) -> bool {
+        self.peer.load(Word::Consumed) != self.taken
+    }
+
     /// Takes the next frame of those seen at the last [`Endpoint::look`]: appends its payload, and says whether it was the
     /// last of its message. A message that would grow beyond `limit` is a violation before anything of it is copied.
     pub fn try_receive_frame(&mut self, message: &mut Vec<u8>, limit: usize) -> Result<Option<bool>, Violation> {

@@ -231,6 +231,11 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
         self.endpoint.peek()
     }
 
+    /// Whether something waits for room and the peer says that it has made some. Costs one load, believes nothing: for spinning.
+    pub fn peek_room(&self) -> bool {
+        !self.queue.is_empty() && self.endpoint.peek_taken()
+    }
+
     /// How often the peer was seen to have published something.
     pub fn progress(&self) -> u64 {
         self.endpoint.progress()
@@ -294,15 +299,15 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
     /// Sends a message, and sleeps until there was room for all of it.
     pub fn send_blocking<T: Serialize>(&mut self, message: &T) -> Result<(), Error> {
         self.send(message)?;
-        self.flush_blocking()
-    }
-
-    /// Sleeps until there was room for all that is queued.
-    pub fn flush_blocking(&mut self) -> Result<(), Error> {
         while !self.flush()? {
-            self.sleep_unless(|ready| ready.room)?;
+            self.sleep_for_room()?;
         }
         Ok(())
+    }
+
+    /// Sleeps until there is room for some of what is queued; may return for no reason.
+    pub fn sleep_for_room(&mut self) -> Result<(), Error> {
+        self.sleep_unless(|ready| ready.room)
     }
 
     /// Sleeps on the peer's events word until it publishes something, unless what is wanted is there already.

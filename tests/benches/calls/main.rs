@@ -23,6 +23,22 @@ const ASLEEP: usize = 25;
 /// Time in which whoever looks for a word has given up.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Calls of 1 MiB in each turn.
+const LARGE: usize = 20;
+
+/// A component that gives bytes back: what comes in is allocated at a fixed place, and stays there.
+const BYTES: &str = r#"(component
+  (core module $m
+    (memory (export "memory") 40)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
+    (func (export "echo") (param i32 i32) (result i32)
+      (i32.store (i32.const 16) (local.get 0))
+      (i32.store (i32.const 20) (local.get 1))
+      (i32.const 16)))
+  (core instance $i (instantiate $m))
+  (func (export "echo") (param "bytes" (list u8)) (result (list u8))
+    (canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"#;
+
 /// Eight numbers there and the same eight back.
 const ECHO: &str = r#"(module (func (export "echo") (param i64 i64 i64 i64 i64 i64 i64 i64)
     (result i64 i64 i64 i64 i64 i64 i64 i64)
@@ -53,15 +69,33 @@ fn main() {
             Err(outcome) => panic!("not loaded: {outcome:?}"),
         }
     };
+    let bytes = cache.path().join("bytes.wasm");
+    fs::write(&bytes, wat::parse_str(BYTES).expect("a component")).expect("write the component");
+    let policy = || PluginOptions::new(policies::find("standard", &[]).expect("the standard policy"));
+    let mut large = match broker.load(Source::Path(&bytes), policy()) {
+        Ok(plugin) => Callee::new(plugin),
+        Err(outcome) => panic!("not loaded: {outcome:?}"),
+    };
+    large.args = vec![Value::Bytes(vec![7; 1 << 20])];
+    let many = vec![7u64; 1 << 17];
     let (mut hot, mut cold) = (load("standard"), load("none"));
 
     let payload = [7u64; WORDS];
-    let mut rows: [(&str, Vec<Duration>); 5] =
-        ["raw, spinning", "hot call", "hot call by name", "eventfds, sleeping", "sleeping call"]
-            .map(|n| (n, Vec::new()));
+    let names = [
+        "raw, spinning",
+        "hot call",
+        "hot call by name",
+        "eventfds, sleeping",
+        "sleeping call",
+        "batch of 100, a call",
+        "raw, 1 MiB",
+        "echo of 1 MiB",
+    ];
+    let mut rows: [(&str, Vec<Duration>); 8] = names.map(|n| (n, Vec::new()));
     for _ in 0..TURNS {
         let mut floor = Floor::start();
         measure(&mut rows[0].1, HOT, || floor.spinning(&payload));
+        measure(&mut rows[6].1, LARGE, || floor.spinning(&many));
         floor.sleep(true);
         for _ in 0..ASLEEP {
             sleep(PAUSE);
@@ -72,6 +106,12 @@ fn main() {
         hot.call();
         measure(&mut rows[1].1, HOT, || hot.call());
         measure(&mut rows[2].1, HOT, || hot.call_by_name());
+        for _ in 0..HOT / 100 {
+            let at = Instant::now();
+            hot.call_many(100);
+            rows[5].1.push(at.elapsed() / 100);
+        }
+        measure(&mut rows[7].1, LARGE, || large.call());
         for _ in 0..ASLEEP {
             sleep(PAUSE);
             measure(&mut rows[4].1, 1, || cold.call());
@@ -79,7 +119,7 @@ fn main() {
     }
     println!("64 bytes there and back, {TURNS} turns:\n");
     println!("{:<20} {:>10} {:>10} {:>10} {:>8} {:>7}", "", "p10 µs", "median µs", "p99 µs", "n", "ratio");
-    let floors = [0, 0, 0, 3, 3].map(|floor: usize| median(&mut rows[floor].1));
+    let floors = [0, 0, 0, 3, 3, 0, 6, 6].map(|floor: usize| median(&mut rows[floor].1));
     for ((name, samples), floor) in rows.iter_mut().zip(floors) {
         let median = median(samples);
         let at = |percent: usize| samples[(samples.len() - 1) * percent / 100].as_secs_f64() * 1e6;
@@ -107,6 +147,16 @@ impl Callee {
             Ok(()) => assert!(self.results == self.args),
             Err(outcome) => panic!("{outcome:?}"),
         }
+    }
+
+    fn call_many(&mut self, times: usize) {
+        let mut returned = 0;
+        let calls = std::iter::repeat_n(&self.args[..], times);
+        let ended = self.plugin.call_many(&self.export, calls, |end| {
+            assert!(end.is_ok_and(|results| results == self.args));
+            returned += 1;
+        });
+        assert!(ended == Ok(()) && returned == times);
     }
 
     fn call_by_name(&mut self) {
