@@ -2,15 +2,18 @@
 
 use crate::{
     learn,
-    plugin::Finished,
     process::{Process, Woken, protocol, refused_call, timed_out},
-    stdio::{Next, Offer, Streams},
+    stdio::{Collected, Next, Offer, Streams},
 };
 use bulkhead_shared::{
-    message::worker::{Call, FromWorker, GuestEnd, Interrupt, Stream, ToWorker},
+    message::{
+        hot,
+        worker::{Call, FromWorker, GuestEnd, Interrupt, Stream, ToWorker},
+    },
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, Violation},
     policy::Policy,
-    ring,
+    ring::{self, Heard, Pace},
+    value::Value,
 };
 use std::time::{Duration, Instant};
 
@@ -27,30 +30,103 @@ pub(crate) struct Invocation<'a> {
     pub limit: Duration,
     /// When that is over.
     pub deadline: Instant,
-    /// Input and output.
-    pub streams: Streams,
+    /// Input and output; `None` is none: input at its end, and nobody who reads what the plugin prints.
+    pub streams: Option<Streams>,
     /// Output for which there was no room yet.
     pub held: Option<(Stream, Vec<u8>)>,
     /// Whose limits apply.
     pub policy: &'a Policy,
     /// Where what it asks for is recorded, while a policy is learned.
     pub learning: Option<&'a learn::Recorder>,
+    /// Whether the broker slept while it ran.
+    pub slept: bool,
+}
+
+/// What is called.
+pub(crate) enum Request<'a, 'v> {
+    /// A command, or an export by its name.
+    Named(Call),
+    /// An export that the worker knows by a number, with these arguments.
+    Bound(u32, &'a [Value]),
+    /// The same many times, each with the next arguments; the function is told what became of each, in order.
+    Many(u32, &'a mut (dyn Iterator<Item = &'v [Value]> + 'a), &'a mut (dyn FnMut(Result<&[Value], Outcome>) + 'a)),
+}
+
+/// Most calls of a batch that are on their way at once.
+const ON_THEIR_WAY: u64 = 32;
+
+/// How a call ended that leaves a worker which can be called again.
+pub(crate) enum End {
+    /// It returned; the results are where they were wanted.
+    Returned,
+    /// Any other way.
+    Other(Outcome),
 }
 
 impl Invocation<'_> {
-    /// Runs to the end. `Ok` leaves a worker that can be called again, `Err` one that must be ended.
-    pub fn run(&mut self, process: &mut Process, call: Call) -> Result<Outcome, Outcome> {
-        process.watch_also(self.streams.wake())?;
-        let outcome = self.follow(process, call);
-        process.watch_no_more(self.streams.wake());
-        outcome
+    /// Runs to the end. `Ok` leaves a worker that can be called again, `Err` one that must be ended. Where the call returns, its
+    /// results are in `results`.
+    pub fn run(
+        &mut self,
+        process: &mut Process,
+        pace: &mut Pace,
+        request: Request<'_, '_>,
+        results: &mut Vec<Value>,
+    ) -> Result<End, Outcome> {
+        if let Some(streams) = &self.streams {
+            process.watch_also(streams.wake())?;
+        }
+        let end = match request {
+            Request::Named(call) => {
+                let sent = process.link.send(&ToWorker::Invoke { id: self.id, call });
+                sent.map_err(unsent).and_then(|()| self.follow(process, pace, results))
+            }
+            Request::Bound(export, args) => {
+                let sent = process.link.send_call(&hot::Call { id: self.id, export, args });
+                sent.map_err(unsent).and_then(|()| self.follow(process, pace, results))
+            }
+            Request::Many(export, calls, each) => self.run_many(process, pace, (export, calls), each, results),
+        };
+        if let Some(streams) = &self.streams {
+            process.watch_no_more(streams.wake());
+        }
+        end
     }
 
-    fn follow(&mut self, process: &mut Process, call: Call) -> Result<Outcome, Outcome> {
-        process.link.send(&ToWorker::Invoke { id: self.id, call }).map_err(|e| match e {
-            ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the arguments: {e}") }),
-            e => protocol(e),
-        })?;
+    /// Runs a batch. While the worker is at one call, the next ones are in its ring. Each has the whole time, from the end of the
+    /// one before it.
+    fn run_many<'v>(
+        &mut self,
+        process: &mut Process,
+        pace: &mut Pace,
+        (export, calls): (u32, &mut dyn Iterator<Item = &'v [Value]>),
+        each: &mut dyn FnMut(Result<&[Value], Outcome>),
+        results: &mut Vec<Value>,
+    ) -> Result<End, Outcome> {
+        // An interrupt that comes late must not meet the next call.
+        let most = if self.policy.invocation.interrupt == Interrupt::Epoch { 1 } else { ON_THEIR_WAY };
+        let mut calls = calls.fuse();
+        let (mut sent, mut answered) = (self.id - 1, self.id - 1);
+        loop {
+            while sent - answered < most && process.link.queued_bytes() == 0 {
+                let Some(args) = calls.next() else { break };
+                sent += 1;
+                process.link.send_call(&hot::Call { id: sent, export, args }).map_err(unsent)?;
+            }
+            if sent == answered {
+                return Ok(End::Returned);
+            }
+            answered += 1;
+            self.id = answered;
+            self.deadline = Instant::now() + self.limit;
+            match self.follow(process, pace, results)? {
+                End::Returned => each(Ok(results)),
+                End::Other(outcome) => each(Err(outcome)),
+            }
+        }
+    }
+
+    fn follow(&mut self, process: &mut Process, pace: &mut Pace, results: &mut Vec<Value>) -> Result<End, Outcome> {
         let mut deadline = self.deadline;
         let mut signalled = false;
         let mut ended = false;
@@ -61,20 +137,26 @@ impl Invocation<'_> {
                 self.hand_on(stream, bytes)?;
             }
             while self.held.is_none() {
-                match process.link.try_receive::<FromWorker>().map_err(protocol)? {
+                let said = match process.link.try_receive_answer(results).map_err(protocol)? {
                     None => break,
-                    Some(FromWorker::Output(stream, bytes)) => self.hand_on(stream, bytes)?,
-                    Some(FromWorker::Done { id, end }) if id == self.id => return self.done(end, signalled),
-                    Some(FromWorker::Panicked(message)) => {
+                    Some(Heard::Hot(id)) if id == self.id => return Ok(End::Returned),
+                    Some(Heard::Hot(_)) => return Err(not_permitted()),
+                    Some(Heard::Other(said)) => said,
+                };
+                match said {
+                    FromWorker::Output(stream, bytes) => self.hand_on(stream, bytes)?,
+                    FromWorker::Done { id, end: GuestEnd::Returned(values) } if id == self.id => {
+                        *results = values.0;
+                        return Ok(End::Returned);
+                    }
+                    FromWorker::Done { id, end } if id == self.id => return self.done(end, signalled).map(End::Other),
+                    FromWorker::Panicked(message) => {
                         return Err(Outcome::Violation(Violation::Protocol {
                             what: format!("the worker's own code panicked: {message}"),
                         }));
                     }
-                    Some(said) if learn::heard(self.learning, &said)? => {}
-                    Some(_) => {
-                        let what = "a message that is not permitted while a call runs".to_owned();
-                        return Err(Outcome::Violation(Violation::Protocol { what }));
-                    }
+                    said if learn::heard(self.learning, &said)? => {}
+                    _ => return Err(not_permitted()),
                 }
                 if Instant::now() >= deadline {
                     break;
@@ -83,9 +165,16 @@ impl Invocation<'_> {
             if ended && self.held.is_none() {
                 return Err(process.post_mortem());
             }
+            // Death and a refused call are seen by the sleep that follows, later by no more than the look. A worker that has
+            // something new at each look does not keep the deadline from being seen.
+            let look = self.held.is_none() && !ended;
+            if look && pace.look(|| process.link.peek_any()) && Instant::now() < deadline {
+                continue;
+            }
+            self.slept = true;
             match process.wait(Some(deadline), self.held.is_none())? {
                 Woken::Peer => {}
-                Woken::Caller => self.streams.woken(),
+                Woken::Caller => self.streams.iter().for_each(Streams::woken),
                 Woken::Refused(call) if learn::answered(self.learning, process, call)? => {}
                 Woken::Refused(call) => return Err(refused_call(call)),
                 // What it wrote before its end still counts; what there is no room for yet, `drain` waits for.
@@ -104,8 +193,9 @@ impl Invocation<'_> {
     /// Sends input as far as there is room.
     fn feed(&mut self, process: &mut Process) -> Result<(), Outcome> {
         process.link.flush().map_err(protocol)?;
+        let Some(streams) = &mut self.streams else { return Ok(()) };
         while process.link.queued_bytes() < QUEUED_INPUT {
-            let message = match self.streams.input() {
+            let message = match streams.input() {
                 Next::Bytes(bytes) => ToWorker::Stdin(bytes),
                 Next::End => ToWorker::StdinEnd,
                 Next::Later | Next::Done => break,
@@ -117,7 +207,8 @@ impl Invocation<'_> {
 
     /// Hands output on; holds it where there is no room.
     fn hand_on(&mut self, stream: Stream, bytes: Vec<u8>) -> Result<(), Outcome> {
-        match self.streams.output(stream, bytes) {
+        let Some(streams) = &mut self.streams else { return Ok(()) };
+        match streams.output(stream, bytes) {
             Offer::Taken => {}
             Offer::Full(bytes) => self.held = Some((stream, bytes)),
             Offer::Closed => return Err(Outcome::OutputClosed),
@@ -128,6 +219,9 @@ impl Invocation<'_> {
     /// Hands on what a worker had written before it was ended, or ended itself: a person looks there for what led to it. Every
     /// word of it is checked as before. The worker is dead, and nobody else can write to its ring.
     pub fn drain(&mut self, process: &mut Process, death: Death, outcome: &Outcome) {
+        if self.streams.is_none() {
+            return;
+        }
         let patience = match outcome {
             // What follows a word that is none has no meaning.
             Outcome::Violation(Violation::Protocol { .. }) | Outcome::OutputClosed => return,
@@ -139,7 +233,7 @@ impl Invocation<'_> {
         let mut most = u64::from(REPLY_RING) + self.policy.invocation.max_message;
         loop {
             if let Some((stream, bytes)) = self.held.take() {
-                if self.hand_on(stream, bytes).is_err() || (self.held.is_some() && !self.streams.wait(patience)) {
+                if self.hand_on(stream, bytes).is_err() || (self.held.is_some() && !self.wait_for_streams(patience)) {
                     return;
                 }
                 continue;
@@ -152,6 +246,10 @@ impl Invocation<'_> {
                 _ => return,
             }
         }
+    }
+
+    fn wait_for_streams(&self, patience: Instant) -> bool {
+        self.streams.as_ref().is_some_and(|streams| streams.wait(patience))
     }
 
     fn done(&self, end: GuestEnd, signalled: bool) -> Result<Outcome, Outcome> {
@@ -170,13 +268,27 @@ impl Invocation<'_> {
         }
     }
 
-    pub fn finish(self, outcome: Outcome) -> Finished {
+    /// Ends the streams: what was collected of them.
+    pub fn finish(self, ended: &Result<(), Outcome>) -> Option<Collected> {
+        let streams = self.streams?;
         // Input that is queued and output that is not written go down with a run that is out of time.
-        let deadline = match outcome {
-            Outcome::TimedOut { .. } => Instant::now(),
+        let deadline = match ended {
+            Err(Outcome::TimedOut { .. }) => Instant::now(),
             _ => self.deadline.max(Instant::now()),
         };
-        let collected = self.streams.finish(Some(deadline));
-        Finished { outcome, stdout: collected.stdout, stderr: collected.stderr, dropped_bytes: collected.dropped_bytes }
+        Some(streams.finish(Some(deadline)))
     }
+}
+
+/// Why a call was not sent.
+fn unsent(error: ring::Error) -> Outcome {
+    match error {
+        ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the arguments: {e}") }),
+        e => protocol(e),
+    }
+}
+
+fn not_permitted() -> Outcome {
+    let what = "a message that is not permitted while a call runs".to_owned();
+    Outcome::Violation(Violation::Protocol { what })
 }

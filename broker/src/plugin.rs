@@ -4,14 +4,16 @@ use crate::{
     broker::Inner,
     class::{Battery, Class},
     compile::{self, Compiled},
+    export::{Export, Exports},
     filter,
-    invocation::Invocation,
+    idle::Idle,
+    invocation::{End, Invocation, Request},
     learn, limits,
     memfd::Sealed,
     process::{Process, Spec, Woken, failed, protocol, refused_call, timed_out},
     report::Report,
     spec,
-    stdio::{Input, Output, Streams},
+    stdio::{Collected, Input, Output, Streams},
     terms::{Asked, Terms},
 };
 use bulkhead_shared::{
@@ -19,10 +21,11 @@ use bulkhead_shared::{
     layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
         setup::{Load, Prepare, Role},
-        worker::{Call, Dir, Engine as Knobs, FromWorker, LoadFailure, Plugin as Order, Wasi},
+        worker::{Call, Dir, Engine as Knobs, FromWorker, LoadFailure, Plugin as Order, ToWorker, Wasi},
     },
     outcome::{Death, Outcome, Phase, Refusal, Violation},
     policy::{DirGrant, Engine, Policy, StartBy},
+    ring::Pace,
     value::{Value, Values},
 };
 use std::{
@@ -134,14 +137,22 @@ pub struct Plugin {
     lost: VecDeque<Instant>,
     report: Report,
     next_call: u64,
+    exports: Exports,
     learning: Option<learn::Recorder>,
 }
 
 /// A worker with the plugin loaded.
 struct Worker {
     process: Process,
-    /// CPU time when the last invocation ended.
-    cpu: Option<Duration>,
+    /// How long its answers are looked for.
+    pace: Pace,
+    /// What it does while nobody has called it.
+    idle: Idle,
+    /// How many of the plugin's exports it was told of.
+    bound: usize,
+    /// Whether the memory that it uses is to be read after this call: after the first, after a run of a command, and whenever its
+    /// CPU time is read before a call. The kernel keeps the highest value.
+    look_at_memory: bool,
 }
 
 impl Plugin {
@@ -171,6 +182,7 @@ impl Plugin {
             worker: None,
             lost: VecDeque::new(),
             next_call: 0,
+            exports: Exports::new(),
             learning,
         };
         plugin.report.learning = plugin.learning.is_some();
@@ -239,6 +251,18 @@ impl Plugin {
         }
     }
 
+    /// An export, to be called many times: `"add"`, or `"interface#add"` for one in an interface of a component. `None` where the
+    /// plugin has no such function.
+    pub fn export(&mut self, name: &str) -> Option<Export> {
+        if let Some(export) = self.exports.find(name) {
+            return Some(export);
+        }
+        let (interface, function) = self.interface_and_name(name);
+        self.function(interface, function)?;
+        let (interface, function) = (interface.to_owned(), function.to_owned());
+        self.exports.add(name, &interface, &function)
+    }
+
     /// Calls an export: `"add"`, or `"interface#add"` for one in an interface of a component.
     pub fn call(&mut self, name: &str, args: &[Value]) -> Outcome {
         self.call_within(name, args, None)
@@ -246,13 +270,64 @@ impl Plugin {
 
     /// Calls an export and ends it after `timeout`, at most the policy's own.
     pub fn call_within(&mut self, name: &str, args: &[Value], timeout: Option<Duration>) -> Outcome {
-        let (interface, name) = self.interface_and_name(name);
-        let call = Call::Export { interface: interface.to_owned(), name: name.to_owned(), args: Values(args.to_vec()) };
-        let streams = match Streams::start(Input::Empty, Output::Discard, Output::Discard) {
-            Ok(streams) => streams,
-            Err(e) => return failed("start the streams", e),
+        let mut results = Vec::new();
+        let called = match self.export(name) {
+            Some(export) => self.call_export_within(&export, args, &mut results, timeout),
+            // The worker says what there is instead.
+            None => {
+                let (interface, name) = self.interface_and_name(name);
+                let (interface, name) = (interface.to_owned(), name.to_owned());
+                let call = Call::Export { interface, name, args: Values(args.to_vec()) };
+                self.invoke(Request::Named(call), &mut results, None, timeout).0
+            }
         };
-        self.invoke(call, streams, timeout).outcome
+        match called {
+            Ok(()) => Outcome::Returned(Values(results)),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Calls an export; its results are put in place of what `results` held. This is the fastest way to call: where arguments and
+    /// results are numbers, and the answer comes while it is looked for (`invocation.spin`), it takes no memory and makes no
+    /// system call.
+    ///
+    /// The error is any end but a return, and leaves nothing in `results` that can be relied on.
+    pub fn call_export(&mut self, export: &Export, args: &[Value], results: &mut Vec<Value>) -> Result<(), Outcome> {
+        self.call_export_within(export, args, results, None)
+    }
+
+    /// As [`Plugin::call_export`], and ends the call after `timeout`, at most the policy's own.
+    pub fn call_export_within(
+        &mut self,
+        export: &Export,
+        args: &[Value],
+        results: &mut Vec<Value>,
+        timeout: Option<Duration>,
+    ) -> Result<(), Outcome> {
+        let number = self.own(export)?;
+        self.invoke(Request::Bound(number, args), results, None, timeout).0
+    }
+
+    /// Calls an export once for each of these arguments; `each` is told what became of each call, in order: its results, or its
+    /// end. While the worker is at one call the next ones are on their way to it, so that nobody waits in between. Each call has the
+    /// policy's time, from the end of the one before.
+    ///
+    /// The error is an end that the worker did not survive, or a message that cannot be sent: calls that `each` was not told of
+    /// may have been carried out or not.
+    pub fn call_many<'a>(
+        &mut self,
+        export: &Export,
+        calls: impl IntoIterator<Item = &'a [Value]>,
+        mut each: impl FnMut(Result<&[Value], Outcome>),
+    ) -> Result<(), Outcome> {
+        let number = self.own(export)?;
+        let mut calls = calls.into_iter();
+        self.invoke(Request::Many(number, &mut calls, &mut each), &mut Vec::new(), None, None).0
+    }
+
+    fn own(&self, export: &Export) -> Result<u32, Outcome> {
+        let refusal = || Outcome::Refused(Refusal { message: "the export is another plugin's".to_owned() });
+        self.exports.number(export).ok_or_else(refusal)
     }
 
     /// Runs the plugin as a command.
@@ -266,59 +341,81 @@ impl Plugin {
         }
         let call = Call::Command { abi, args: command.args, env: command.env };
         match Streams::start(command.stdin, command.stdout, command.stderr) {
-            Ok(streams) => self.invoke(call, streams, command.timeout),
+            Ok(streams) => {
+                let mut results = Vec::new();
+                let (ended, collected) =
+                    self.invoke(Request::Named(call), &mut results, Some(streams), command.timeout);
+                let outcome = ended.map_or_else(|outcome| outcome, |()| Outcome::Returned(Values(results)));
+                match collected {
+                    None => Finished::of(outcome),
+                    Some(Collected { stdout, stderr, dropped_bytes }) => {
+                        Finished { outcome, stdout, stderr, dropped_bytes }
+                    }
+                }
+            }
             Err(e) => Finished::of(failed("start the streams", e)),
         }
     }
 
-    fn invoke(&mut self, call: Call, streams: Streams, timeout: Option<Duration>) -> Finished {
-        let called = Instant::now();
+    /// Makes a call, with a worker that is started for it where there is none. `Ok` is a return, with its results in `results`.
+    fn invoke(
+        &mut self,
+        request: Request<'_, '_>,
+        results: &mut Vec<Value>,
+        streams: Option<Streams>,
+        timeout: Option<Duration>,
+    ) -> (Result<(), Outcome>, Option<Collected>) {
+        let now = Instant::now();
         self.next_call += 1;
-        let id = self.next_call;
         // A worker that is gone is replaced within the caller's time.
-        let started = match self.worker.is_none() {
-            true => self.renew().map_err(Fresh::Ended).and_then(|()| self.start_worker()),
-            false => Ok(()),
-        };
+        if self.worker.is_none()
+            && let Err(fresh) = self.renew().map_err(Fresh::Ended).and_then(|()| self.start_worker())
+        {
+            return (Err(fresh.into_outcome()), None);
+        }
         let most = limits::time(&self.policy);
         let limit = timeout.map_or(most, |asked| asked.min(most));
-        let deadline = called + limit;
-        let mut worker = match (started, self.worker.take()) {
-            (Ok(()), Some(worker)) => worker,
-            (Ok(()), None) => return Finished::of(failed("start a worker", "there is none")),
-            (Err(fresh), _) => return Finished::of(fresh.into_outcome()),
+        let Some(worker) = &mut self.worker else {
+            return (Err(failed("start a worker", "there is none")), None);
         };
+        worker.look_at_memory |= streams.is_some();
         let mut invocation = Invocation {
-            id,
+            id: self.next_call,
             limit,
-            deadline,
+            deadline: now + limit,
             streams,
             held: None,
             policy: &self.policy,
             learning: self.learning.as_ref(),
+            slept: false,
         };
-        if let Err(outcome) = worker.check_idle(&self.policy) {
+        let (ended, called) = match worker.begin(now, &self.policy, &self.exports) {
+            Ok(()) => (invocation.run(&mut worker.process, &mut worker.pace, request, results), true),
             // Whatever it says is not this call's.
-            worker.process.kill();
-            self.suspect(&outcome);
-            self.lost.push_back(Instant::now());
-            return invocation.finish(outcome);
-        }
-        let (outcome, healthy) = match invocation.run(&mut worker.process, call) {
-            Ok(outcome) => (outcome, true),
-            Err(outcome) => (outcome, false),
+            Err(outcome) => (Err(outcome), false),
         };
+        let (ended, healthy) = match ended {
+            Ok(End::Returned) => (Ok(()), true),
+            Ok(End::Other(outcome)) => (Err(outcome), true),
+            Err(outcome) => (Err(outcome), false),
+        };
+        // A batch has used more than one.
+        self.next_call = invocation.id;
         if healthy {
-            worker.cpu = worker.process.cpu_time();
-            self.report.note_memory(worker.process.memory_peak());
-            self.worker = Some(worker);
+            worker.rest(now, invocation.slept, &mut self.report);
         } else {
             let death = worker.process.kill();
-            invocation.drain(&mut worker.process, death, &outcome);
-            self.suspect(&outcome);
+            if let (true, Err(outcome)) = (called, &ended) {
+                invocation.drain(&mut worker.process, death, outcome);
+            }
             self.lost.push_back(Instant::now());
+            self.worker = None;
+            if let Err(outcome) = &ended {
+                self.suspect(outcome);
+            }
         }
-        invocation.finish(outcome)
+        let collected = invocation.finish(&ended);
+        (ended, collected)
     }
 
     /// Takes over the policy in force, and asks it whether another worker may be started.
@@ -416,7 +513,9 @@ impl Plugin {
         process.steps.push(("load the plugin".to_owned(), u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX)));
         let layers = after_loading(&self.policy, &mut process, &battery)?;
         self.report.fill(class.to_string(), layers, &process.steps, battery.attempts.len());
-        self.worker = Some(Worker { cpu: process.cpu_time(), process });
+        let spin = spin(&self.policy);
+        let idle = Idle::new(Instant::now(), process.cpu_time(), spin);
+        self.worker = Some(Worker { process, pace: Pace::new(spin), idle, bound: 0, look_at_memory: true });
         Ok(())
     }
 
@@ -461,7 +560,16 @@ impl Plugin {
                 tmp: self.policy.filesystem.tmp.map(|_| "/tmp".to_owned()),
             },
             learning: self.learning.is_some(),
+            spin: spin(&self.policy),
         }
+    }
+}
+
+/// How long to look for the other side's word: what policy says, and not at all where both would have to share one CPU.
+fn spin(policy: &Policy) -> Duration {
+    match std::thread::available_parallelism() {
+        Ok(cpus) if cpus.get() > 1 => policy.invocation.spin,
+        _ => Duration::ZERO,
     }
 }
 
@@ -496,18 +604,40 @@ impl From<Outcome> for Fresh {
 }
 
 impl Worker {
-    /// A worker that has spoken, or used CPU time, while nobody asked it anything is up to something.
-    fn check_idle(&self, policy: &Policy) -> Result<(), Outcome> {
+    /// A call begins. A worker that has spoken, or used CPU time, while nobody asked it anything is up to something. One that is
+    /// not is told of the exports that it does not know yet.
+    fn begin(&mut self, now: Instant, policy: &Policy, exports: &Exports) -> Result<(), Outcome> {
         // Its words would be taken for the next call's.
         if self.process.link.peek() {
             let what = "the worker said something before it was called".to_owned();
             return Err(Outcome::Violation(Violation::Protocol { what }));
         }
-        let (Some(before), Some(now)) = (self.cpu, self.process.cpu_time()) else { return Ok(()) };
-        let used = now.saturating_sub(before);
-        match used > policy.process.idle_cpu {
-            true => Err(Outcome::Violation(Violation::IdleCpu { used, budget: policy.process.idle_cpu })),
-            false => Ok(()),
+        let budget = policy.process.idle_cpu;
+        match self.idle.begin(now, budget, || self.process.cpu_time()) {
+            Ok(read) => self.look_at_memory |= read,
+            Err(used) => return Err(Outcome::Violation(Violation::IdleCpu { used, budget })),
+        }
+        if self.bound < exports.len() {
+            for (interface, name) in exports.from(self.bound) {
+                let (interface, name) = (interface.to_owned(), name.to_owned());
+                self.process.link.send(&ToWorker::Bind { interface, name }).map_err(protocol)?;
+            }
+            self.bound = exports.len();
+        }
+        Ok(())
+    }
+
+    /// A call that began at `began` has ended well. What takes system calls is done where the broker slept during the call, and
+    /// now and then.
+    fn rest(&mut self, began: Instant, slept: bool, report: &mut Report) {
+        if slept {
+            let cpu = self.process.cpu_time();
+            self.idle.end_read(Instant::now(), cpu);
+        } else {
+            self.idle.end(began, Instant::now());
+        }
+        if std::mem::take(&mut self.look_at_memory) {
+            report.note_memory(self.process.memory_peak());
         }
     }
 }

@@ -1,10 +1,16 @@
 //! The locked process's end of the rings: single-threaded, and free to sleep.
 
-use bulkhead_shared::ring::{Error, Layout, Messages, OwnMapping, PeerMapping, Populate, Wake, Waker};
+use bulkhead_shared::{
+    codec::quick,
+    message::worker::{FromWorker, GuestEnd, ToWorker},
+    ring::{Error, Heard, Layout, Messages, OwnMapping, Pace, PeerMapping, Populate, Wake, Waker},
+    value::Value,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
 };
 
 /// Why a message was not sent or received.
@@ -15,6 +21,9 @@ pub type LinkError = Error;
 pub struct Link {
     messages: Messages<OwnMapping, PeerMapping, Bell>,
     doorbell: OwnedFd,
+    /// How the waits for the next message go, and those for room.
+    pace: Pace,
+    room_pace: Pace,
 }
 
 impl Link {
@@ -31,7 +40,16 @@ impl Link {
         let layout = |bytes| Layout::new(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e));
         let peer = PeerMapping::map(&requests, layout(ring_bytes[0])?, Populate::Yes)?;
         let own = OwnMapping::map(&replies, layout(ring_bytes[1])?, Populate::Yes)?;
-        Ok(Link { messages: Messages::new(own, peer, Wake::OF_THE_BROKER, Bell(bell), max_message as usize), doorbell })
+        let messages = Messages::new(own, peer, Wake::OF_THE_BROKER, Bell(bell), max_message as usize);
+        Ok(Link { messages, doorbell, pace: Pace::new(Duration::ZERO), room_pace: Pace::new(Duration::ZERO) })
+    }
+
+    /// From now on [`Link::receive_request`] looks for the next message, and [`Link::answer`] for room, for at most so long, before
+    /// they sleep. Zero, as at
+    /// first, is to sleep at once.
+    pub fn spin(&mut self, most: Duration) {
+        self.pace = Pace::new(most);
+        self.room_pace = Pace::new(most);
     }
 
     /// Sends a message; sleeps until there was room for all of it.
@@ -57,6 +75,35 @@ impl Link {
     /// The next message; sleeps until it is there.
     pub fn receive<T: DeserializeOwned>(&mut self) -> Result<T, LinkError> {
         self.messages.receive_blocking()
+    }
+
+    /// As [`Link::send`], of a worker's messages: of those that say that a call returned, quickly.
+    pub fn answer(&mut self, message: &FromWorker) -> Result<(), LinkError> {
+        match message {
+            FromWorker::Done { id, end: GuestEnd::Returned(values) } => self
+                .messages
+                .send_quick(message, |limit, bytes| quick::encode_returned(*id, &values.0, limit, bytes))?,
+            message => self.messages.send(message)?,
+        }
+        while !self.messages.flush()? {
+            if !self.room_pace.look(|| self.messages.peek_room()) {
+                self.messages.sleep_for_room()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Link::receive`]; where a call has simple arguments, they go in place of what `args` held, and what is given are the
+    /// numbers of the invocation and of the export.
+    pub fn receive_request(&mut self, args: &mut Vec<Value>) -> Result<Heard<(u64, u32), ToWorker>, LinkError> {
+        loop {
+            if let Some(heard) = self.messages.try_receive_quick(|bytes| quick::decode_call(bytes, args))? {
+                return Ok(heard);
+            }
+            if !self.pace.look(|| self.messages.peek()) {
+                self.messages.sleep_for_data()?;
+            }
+        }
     }
 
     /// A timerfd that becomes readable when the broker has read or written, while [`Link::wait_with_doorbell`] is on. It
@@ -89,10 +136,7 @@ impl Waker<OwnMapping> for Bell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bulkhead_shared::{
-        message::worker::{FromWorker, Stream, ToWorker},
-        ring::BrokerEnd,
-    };
+    use bulkhead_shared::{message::worker::Stream, ring::BrokerEnd};
     use nix::{
         fcntl::{FcntlArg, fcntl},
         poll::{PollFd, PollFlags, PollTimeout, poll},

@@ -7,6 +7,7 @@
 //! (`careful.rs`), in depth and number by [`crate::value`], and in all by [`MAX_MESSAGE`].
 
 mod careful;
+pub mod quick;
 
 use crate::value;
 use bincode::{

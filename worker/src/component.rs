@@ -4,12 +4,12 @@ use crate::{guest::Guest, imports, learning, runtime::Runtime, trap, values, was
 use bulkhead_shared::{
     describe::Command,
     message::worker::{Call, GuestEnd, LoadFailure},
-    value::Values,
+    value::{Value, Values},
 };
 use wasmtime::{
     Result, Store,
     component::{
-        Component, ComponentExportIndex, Func, Instance, InstancePre, Linker, Type, Val,
+        Component, ComponentExportIndex, Func, Instance, InstancePre, Lift, Linker, Lower, Type, Val,
         types::{ComponentFunc, ComponentItem},
     },
 };
@@ -23,6 +23,24 @@ pub struct Plugin {
     pre: InstancePre<Guest>,
     command: Option<CommandPre<Guest>>,
     kept: Option<(Store<Guest>, Instance)>,
+    /// How many were made to be kept.
+    instances: u64,
+    bound: Vec<Bound>,
+}
+
+/// What a number of an export means; or nothing that can be called, and why.
+type Bound = std::result::Result<Target, String>;
+
+/// An export that is a function, and its types, which are costly to ask for.
+struct Target {
+    name: String,
+    export: ComponentExportIndex,
+    params: Vec<(String, Type)>,
+    results: Vec<Type>,
+    /// Where the one argument and the one result are both a string or bytes.
+    runs: Option<(Run, Run)>,
+    /// In the instance of this number.
+    found: Option<(u64, Func)>,
 }
 
 impl Plugin {
@@ -41,7 +59,7 @@ impl Plugin {
         // Makes a memfd for each memory with data in it, which is possible only now.
         component.initialize_copy_on_write_image().map_err(trap::other)?;
         let command = CommandPre::new(pre.clone()).ok();
-        Ok(Plugin { pre, command, kept: None })
+        Ok(Plugin { pre, command, kept: None, instances: 0, bound: Vec::new() })
     }
 
     /// Makes the instance that calls to exports use. A command has none until somebody calls an export of it: each run
@@ -55,6 +73,7 @@ impl Plugin {
         let made = runtime.wait(self.instantiate(runtime, &mut store));
         let instance = made.map_err(|error| trap::load_failure(&error, &store))?;
         self.kept = Some((store, instance));
+        self.instances += 1;
         Ok(())
     }
 
@@ -92,15 +111,41 @@ impl Plugin {
         }
     }
 
-    fn export(&mut self, runtime: &Runtime, interface: &str, name: &str, args: Values) -> GuestEnd {
-        let (ty, export) = match self.find(interface, name) {
-            Ok(found) => found,
-            Err(message) => return trap::refused(message),
+    fn export(&mut self, runtime: &Runtime, interface: &str, name: &str, mut args: Values) -> GuestEnd {
+        match self.find(interface, name) {
+            Ok(mut target) => self.call_target(runtime, &mut target, &mut args.0),
+            Err(message) => trap::refused(message),
+        }
+    }
+
+    /// Gives the next number to an export.
+    pub fn bind(&mut self, interface: &str, name: &str) {
+        let bound = self.find(interface, name);
+        self.bound.push(bound);
+    }
+
+    /// Calls the export of this number. Arguments are taken from `values`.
+    pub fn call_bound(&mut self, runtime: &Runtime, export: u32, values: &mut Vec<Value>) -> GuestEnd {
+        // Out of the way while the rest of the plugin is borrowed.
+        let mut all = std::mem::take(&mut self.bound);
+        let end = match usize::try_from(export).ok().and_then(|export| all.get_mut(export)) {
+            Some(Ok(target)) => self.call_target(runtime, target, values),
+            Some(Err(message)) => trap::refused(message),
+            None => trap::refused(format!("no export was bound to the number {export}")),
         };
-        let types: Vec<Type> = ty.results().collect();
-        let args = match arguments(name, &ty, &types, args) {
-            Ok(args) => args,
-            Err(message) => return trap::refused(message),
+        self.bound = all;
+        end
+    }
+
+    fn call_target(&mut self, runtime: &Runtime, target: &mut Target, values: &mut Vec<Value>) -> GuestEnd {
+        let args = match (target.runs, &mut values[..]) {
+            // As they are: an element of a list in wasmtime's own terms has forty bytes.
+            (Some((Run::Bytes, result)), [Value::Bytes(bytes)]) => Args::Bytes(std::mem::take(bytes), result),
+            (Some((Run::Text, result)), [Value::String(text)]) => Args::Text(std::mem::take(text), result),
+            _ => match arguments(target, Values(std::mem::take(values))) {
+                Ok(args) => Args::Any(args),
+                Err(message) => return trap::refused(message),
+            },
         };
         if self.kept.is_none()
             && let Err(failure) = self.renew(runtime)
@@ -110,18 +155,20 @@ impl Plugin {
         let Some((store, instance)) = &mut self.kept else {
             return trap::host_trap("the plugin has no instance");
         };
-        let Some(function) = instance.get_func(&mut *store, export) else {
-            return trap::host_trap("the instance lacks an export of its component");
+        let function = match target.found {
+            Some((number, function)) if number == self.instances => function,
+            _ => match instance.get_func(&mut *store, target.export) {
+                Some(function) => target.found.insert((self.instances, function)).1,
+                None => return trap::host_trap("the instance lacks an export of its component"),
+            },
         };
-        let mut results = vec![Val::Bool(false); types.len()];
-        let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, &args, &mut results)));
+        let types = &target.results;
+        let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, args, types)));
         store.data_mut().note_use();
         match ran {
             // The call has run post-return as well.
-            Ok(()) => match values::results(results, &types) {
-                Ok(values) => GuestEnd::Returned(values),
-                Err(message) => trap::host_trap(message),
-            },
+            Ok(Ok(results)) => GuestEnd::Returned(results),
+            Ok(Err(message)) => trap::host_trap(message),
             Err(error) => {
                 let end = trap::end(&error, store);
                 // A component may not be entered again after a trap: the next call gets a new instance.
@@ -131,7 +178,7 @@ impl Plugin {
         }
     }
 
-    fn find(&self, interface: &str, name: &str) -> std::result::Result<(ComponentFunc, ComponentExportIndex), String> {
+    fn find(&self, interface: &str, name: &str) -> Bound {
         let component = self.pre.component();
         let parent = match interface {
             "" => None,
@@ -141,7 +188,7 @@ impl Plugin {
             },
         };
         match component.get_export(parent.as_ref(), name) {
-            Some((ComponentItem::ComponentFunc(ty), index)) => Ok((ty, index)),
+            Some((ComponentItem::ComponentFunc(ty), export)) => target(name, &ty, export),
             Some(_) => Err(format!("the export `{name}` is no function")),
             None if interface.is_empty() => Err(format!("the plugin exports no function `{name}`; {}", self.exports())),
             None => Err(format!("the interface `{interface}` has no function `{name}`; {}", self.exports())),
@@ -173,30 +220,89 @@ impl Plugin {
     }
 }
 
+/// Arguments of a call, checked.
+enum Args {
+    Bytes(Vec<u8>, Run),
+    Text(String, Run),
+    Any(Vec<Val>),
+}
+
+/// A type whose values are one run of bytes.
+#[derive(Clone, Copy)]
+enum Run {
+    Bytes,
+    Text,
+}
+
+impl Run {
+    fn of(ty: &Type) -> Option<Run> {
+        match ty {
+            Type::String => Some(Run::Text),
+            Type::List(list) if matches!(list.ty(), Type::U8) => Some(Run::Bytes),
+            _ => None,
+        }
+    }
+}
+
+/// Calls, and takes the results apart; the inner error says why no caller can hold them.
 async fn call(
     runtime: &Runtime,
     store: &mut Store<Guest>,
     function: Func,
-    args: &[Val],
-    results: &mut [Val],
-) -> Result<()> {
-    if runtime.own_stack() {
-        function.call_async(store, args, results).await
-    } else {
-        function.call(store, args, results)
-    }
+    args: Args,
+    types: &[Type],
+) -> Result<std::result::Result<Values, String>> {
+    let value = match args {
+        Args::Bytes(bytes, Run::Bytes) => Value::Bytes(call_typed(runtime, store, function, bytes).await?),
+        Args::Bytes(bytes, Run::Text) => Value::String(call_typed(runtime, store, function, bytes).await?),
+        Args::Text(text, Run::Bytes) => Value::Bytes(call_typed(runtime, store, function, text).await?),
+        Args::Text(text, Run::Text) => Value::String(call_typed(runtime, store, function, text).await?),
+        Args::Any(args) => {
+            let mut results = vec![Val::Bool(false); types.len()];
+            if runtime.own_stack() {
+                function.call_async(store, &args, &mut results).await?;
+            } else {
+                function.call(store, &args, &mut results)?;
+            }
+            return Ok(values::results(results, types));
+        }
+    };
+    Ok(Ok(Values(vec![value])))
 }
 
-/// Checks arguments against the function's type.
-fn arguments(name: &str, ty: &ComponentFunc, results: &[Type], args: Values) -> std::result::Result<Vec<Val>, String> {
+async fn call_typed<A, R>(runtime: &Runtime, store: &mut Store<Guest>, function: Func, arg: A) -> Result<R>
+where
+    A: Lower + Send + Sync + 'static,
+    R: Lift + Send + Sync + 'static,
+{
+    let function = function.typed::<(A,), (R,)>(&*store)?;
+    let (result,) = match runtime.own_stack() {
+        true => function.call_async(store, (arg,)).await?,
+        false => function.call(store, (arg,))?,
+    };
+    Ok(result)
+}
+
+/// Refuses a function that takes or gives what no caller outside the plugin can hold.
+fn target(name: &str, ty: &ComponentFunc, export: ComponentExportIndex) -> Bound {
     let params: Vec<(String, Type)> = ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect();
-    let opaque = params.iter().map(|(_, ty)| ty).chain(results).find_map(values::unsupported);
-    if let Some(what) = opaque {
+    let results: Vec<Type> = ty.results().collect();
+    if let Some(what) = params.iter().map(|(_, ty)| ty).chain(&results).find_map(values::unsupported) {
         return Err(format!("`{name}` cannot be called from outside: its type has {what} in it"));
     }
     if ty.async_() {
         return Err(format!("`{name}` cannot be called: it is an async function"));
     }
+    let runs = match (&params[..], &results[..]) {
+        ([(_, param)], [result]) => Run::of(param).zip(Run::of(result)),
+        _ => None,
+    };
+    Ok(Target { name: name.to_owned(), export, params, results, runs, found: None })
+}
+
+/// Checks arguments against the function's type.
+fn arguments(target: &Target, args: Values) -> std::result::Result<Vec<Val>, String> {
+    let Target { name, params, .. } = target;
     if args.0.len() != params.len() {
         let signature: Vec<String> =
             params.iter().map(|(name, ty)| format!("{name}: {}", values::describe(ty))).collect();
@@ -207,5 +313,5 @@ fn arguments(name: &str, ty: &ComponentFunc, results: &[Type], args: Values) -> 
             signature.join(", ")
         ));
     }
-    values::arguments(args, &params)
+    values::arguments(args, params)
 }

@@ -1,7 +1,11 @@
 //! A wire without a broker, for tests.
 
 use crate::wire::{Shared, Wire, WireError};
-use bulkhead_shared::message::worker::{FromWorker, ToWorker};
+use bulkhead_shared::{
+    message::worker::{FromWorker, ToWorker},
+    ring::Heard,
+    value::Value,
+};
 use nix::sys::{
     time::TimeSpec,
     timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
@@ -69,9 +73,12 @@ impl Wire for Broker {
         Ok(self.state().to_worker.pop_front())
     }
 
-    fn receive(&mut self) -> Result<ToWorker, WireError> {
-        self.state().to_worker.pop_front().ok_or(WireError::Broken("nothing more".into()))
+    fn receive(&mut self, _args: &mut Vec<Value>) -> Result<Heard<(u64, u32), ToWorker>, WireError> {
+        let message = self.state().to_worker.pop_front();
+        message.map(Heard::Other).ok_or(WireError::Broken("nothing more".into()))
     }
+
+    fn spin(&mut self, _most: Duration) {}
 
     fn doorbell(&self) -> BorrowedFd<'_> {
         self.1.as_fd()

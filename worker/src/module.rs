@@ -19,6 +19,24 @@ const LISTED: usize = 30;
 pub struct Plugin {
     pre: InstancePre<Guest>,
     kept: Option<(Store<Guest>, Instance)>,
+    /// How many were made to be kept.
+    instances: u64,
+    bound: Vec<Bound>,
+    /// Arguments and results of the call that runs: from the second call on there is room.
+    vals: Vec<Val>,
+}
+
+/// What a number of an export means; or nothing that can be called, and why.
+type Bound = std::result::Result<Target, String>;
+
+/// An export that is a function.
+struct Target {
+    name: String,
+    ty: FuncType,
+    params: Vec<ValType>,
+    results: usize,
+    /// In the instance of this number.
+    found: Option<(u64, Func)>,
 }
 
 impl Plugin {
@@ -36,7 +54,7 @@ impl Plugin {
         // All names are known: what can fail now are their types.
         let pre = linker.instantiate_pre(module).map_err(trap::mismatched)?;
         module.initialize_copy_on_write_image().map_err(trap::other)?;
-        Ok(Plugin { pre, kept: None })
+        Ok(Plugin { pre, kept: None, instances: 0, bound: Vec::new(), vals: Vec::new() })
     }
 
     /// Makes the instance that calls to exports use. A command has none until somebody calls an export of it: each run
@@ -51,6 +69,7 @@ impl Plugin {
         let started = runtime.wait(self.instantiate(runtime, &mut store));
         let instance = started.map_err(|error| trap::load_failure(&error, &store))?;
         self.kept = Some((store, instance));
+        self.instances += 1;
         Ok(())
     }
 
@@ -74,9 +93,7 @@ impl Plugin {
                 trap::refused("the plugin is a core module, which cannot be a WASI preview 2 command")
             }
             Call::Export { interface, name, args } if interface.is_empty() => self.export(runtime, &name, args),
-            Call::Export { interface, name, .. } => trap::refused(format!(
-                "the plugin is a core module and has no interface `{interface}`; call `{name}` without it"
-            )),
+            Call::Export { interface, name, .. } => trap::refused(no_interface(&interface, &name)),
         }
     }
 
@@ -107,16 +124,48 @@ impl Plugin {
         }
     }
 
-    fn export(&mut self, runtime: &Runtime, name: &str, args: Values) -> GuestEnd {
-        let ty = match self.pre.module().get_export(name) {
-            Some(ExternType::Func(ty)) => ty,
-            Some(_) => return trap::refused(format!("the export `{name}` is no function")),
-            None => return trap::refused(self.no_such_export(name)),
+    fn export(&mut self, runtime: &Runtime, name: &str, mut args: Values) -> GuestEnd {
+        match self.find(name) {
+            Ok(mut target) => self.call_target(runtime, &mut target, &mut args.0),
+            Err(message) => trap::refused(message),
+        }
+    }
+
+    /// Gives the next number to an export.
+    pub fn bind(&mut self, interface: &str, name: &str) {
+        let bound = if interface.is_empty() { self.find(name) } else { Err(no_interface(interface, name)) };
+        self.bound.push(bound);
+    }
+
+    /// Calls the export of this number. Arguments are taken from `values`, and its memory is used for the results.
+    pub fn call_bound(&mut self, runtime: &Runtime, export: u32, values: &mut Vec<Value>) -> GuestEnd {
+        // Out of the way while the rest of the plugin is borrowed.
+        let mut all = std::mem::take(&mut self.bound);
+        let end = match usize::try_from(export).ok().and_then(|export| all.get_mut(export)) {
+            Some(Ok(target)) => self.call_target(runtime, target, values),
+            Some(Err(message)) => trap::refused(message),
+            None => trap::refused(format!("no export was bound to the number {export}")),
         };
-        let args = match arguments(name, &ty, args) {
-            Ok(args) => args,
-            Err(message) => return trap::refused(message),
-        };
+        self.bound = all;
+        end
+    }
+
+    fn find(&self, name: &str) -> Bound {
+        match self.pre.module().get_export(name) {
+            Some(ExternType::Func(ty)) => {
+                callable(name, &ty)?;
+                let (params, results) = (ty.params().collect(), ty.results().len());
+                Ok(Target { name: name.to_owned(), ty, params, results, found: None })
+            }
+            Some(_) => Err(format!("the export `{name}` is no function")),
+            None => Err(self.no_such_export(name)),
+        }
+    }
+
+    fn call_target(&mut self, runtime: &Runtime, target: &mut Target, values: &mut Vec<Value>) -> GuestEnd {
+        if let Err(message) = arguments(target, values, &mut self.vals) {
+            return trap::refused(message);
+        }
         if self.kept.is_none()
             && let Err(failure) = self.renew(runtime)
         {
@@ -125,14 +174,25 @@ impl Plugin {
         let Some((store, instance)) = &mut self.kept else {
             return trap::host_trap("the plugin has no instance");
         };
-        let Some(function) = instance.get_func(&mut *store, name) else {
-            return trap::host_trap("the instance lacks an export of its module");
+        let function = match target.found {
+            Some((number, function)) if number == self.instances => function,
+            _ => match instance.get_func(&mut *store, &target.name) {
+                Some(function) => target.found.insert((self.instances, function)).1,
+                None => return trap::host_trap("the instance lacks an export of its module"),
+            },
         };
-        let mut results = vec![Val::I32(0); ty.results().len()];
-        let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, &args, &mut results)));
+        let args = self.vals.len();
+        self.vals.resize(args + target.results, Val::I32(0));
+        let (args, results) = self.vals.split_at_mut(args);
+        let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, args, results)));
         store.data_mut().note_use();
         match ran {
-            Ok(()) => GuestEnd::Returned(Values(results.into_iter().filter_map(lift).collect())),
+            Ok(()) => {
+                let mut returned = std::mem::take(values);
+                returned.clear();
+                returned.extend(results.iter().filter_map(lift));
+                GuestEnd::Returned(Values(returned))
+            }
             Err(error) => {
                 let end = trap::end(&error, store);
                 // A trap leaves the instance usable, as WebAssembly defines; whoever exits does not come back.
@@ -173,41 +233,59 @@ fn is_plain(ty: &FuncType) -> bool {
     ty.params().len() == 0 && ty.results().len() == 0
 }
 
-/// Checks arguments against the function's type. The refusal shows the signature.
-fn arguments(name: &str, ty: &FuncType, values: Values) -> std::result::Result<Vec<Val>, String> {
-    let signature = || format!("; the function is {}", signature(name, ty));
-    if let Some(opaque) = ty.params().chain(ty.results()).find(|ty| !is_scalar(ty)) {
-        return Err(format!("`{name}` cannot be called from outside: it uses {}{}", type_name(&opaque), signature()));
+/// Checks arguments against the function's type, and puts them in place of what `vals` held. The refusal shows the signature.
+fn arguments(target: &Target, values: &[Value], vals: &mut Vec<Val>) -> std::result::Result<(), String> {
+    let Target { name, ty, params, .. } = target;
+    if values.len() != params.len() {
+        let (wanted, got) = (params.len(), values.len());
+        return Err(format!("`{name}` takes {wanted} arguments, got {got}; the function is {}", signature(name, ty)));
     }
-    if values.0.len() != ty.params().len() {
-        return Err(format!("`{name}` takes {} arguments, got {}{}", ty.params().len(), values.0.len(), signature()));
+    vals.clear();
+    for (number, (value, param)) in values.iter().zip(params).enumerate() {
+        match lower(value, param) {
+            Some(val) => vals.push(val),
+            None => {
+                let (number, param) = (number + 1, type_name(param));
+                return Err(format!("argument {number} must be {param}; the function is {}", signature(name, ty)));
+            }
+        }
     }
-    let pairs = values.0.into_iter().zip(ty.params()).enumerate();
-    pairs
-        .map(|(number, (value, ty))| {
-            lower(value, &ty)
-                .ok_or_else(|| format!("argument {} must be {}{}", number + 1, type_name(&ty), signature()))
-        })
-        .collect()
+    Ok(())
 }
 
-fn lower(value: Value, ty: &ValType) -> Option<Val> {
+/// Refuses a function that takes or gives what no caller outside the plugin can hold.
+fn callable(name: &str, ty: &FuncType) -> std::result::Result<(), String> {
+    match ty.params().chain(ty.results()).find(|ty| !is_scalar(ty)) {
+        None => Ok(()),
+        Some(opaque) => Err(format!(
+            "`{name}` cannot be called from outside: it uses {}; the function is {}",
+            type_name(&opaque),
+            signature(name, ty)
+        )),
+    }
+}
+
+fn no_interface(interface: &str, name: &str) -> String {
+    format!("the plugin is a core module and has no interface `{interface}`; call `{name}` without it")
+}
+
+fn lower(value: &Value, ty: &ValType) -> Option<Val> {
     match (value, ty) {
-        (Value::S32(v), ValType::I32) => Some(Val::I32(v)),
-        (Value::S64(v), ValType::I64) => Some(Val::I64(v)),
+        (Value::S32(v), ValType::I32) => Some(Val::I32(*v)),
+        (Value::S64(v), ValType::I64) => Some(Val::I64(*v)),
         (Value::F32(v), ValType::F32) => Some(Val::F32(v.to_bits())),
         (Value::F64(v), ValType::F64) => Some(Val::F64(v.to_bits())),
         _ => None,
     }
 }
 
-fn lift(val: Val) -> Option<Value> {
-    match val {
+fn lift(val: &Val) -> Option<Value> {
+    match *val {
         Val::I32(v) => Some(Value::S32(v)),
         Val::I64(v) => Some(Value::S64(v)),
         Val::F32(v) => Some(Value::F32(f32::from_bits(v))),
         Val::F64(v) => Some(Value::F64(f64::from_bits(v))),
-        // `arguments` lets no function with such a result through.
+        // `find` lets no function with such a result through.
         Val::V128(_) | Val::FuncRef(_) | Val::ExternRef(_) | Val::AnyRef(_) | Val::ExnRef(_) | Val::ContRef(_) => None,
     }
 }
@@ -241,50 +319,52 @@ mod tests {
     use super::*;
     use wasmtime::Engine;
 
-    fn function(params: &[ValType], results: &[ValType]) -> FuncType {
-        FuncType::new(&Engine::default(), params.iter().cloned(), results.iter().cloned())
+    fn target(params: &[ValType], results: &[ValType]) -> Target {
+        let ty = FuncType::new(&Engine::default(), params.iter().cloned(), results.iter().cloned());
+        Target { name: "f".to_owned(), ty, params: params.to_vec(), results: results.len(), found: None }
     }
 
     #[test]
     fn all_scalars_pass_both_ways_unchanged() {
-        let ty = function(&[ValType::I32, ValType::I64, ValType::F32, ValType::F64], &[]);
-        let values = vec![Value::S32(-1), Value::S64(i64::MIN), Value::F32(-0.0), Value::F64(f64::INFINITY)];
+        let target = target(&[ValType::I32, ValType::I64, ValType::F32, ValType::F64], &[]);
+        let values = [Value::S32(-1), Value::S64(i64::MIN), Value::F32(-0.0), Value::F64(f64::INFINITY)];
+        let mut vals = vec![Val::I32(7); 9];
 
-        let vals = arguments("f", &ty, Values(values.clone())).unwrap();
+        arguments(&target, &values, &mut vals).unwrap();
 
-        assert_eq!(vals.into_iter().filter_map(lift).collect::<Vec<_>>(), values);
+        assert_eq!(vals.iter().filter_map(lift).collect::<Vec<_>>(), values);
     }
 
     #[test]
     fn the_bits_of_a_nan_are_kept() {
-        let value = lower(Value::F32(f32::from_bits(0x7fa0_1234)), &ValType::F32).unwrap();
+        let value = lower(&Value::F32(f32::from_bits(0x7fa0_1234)), &ValType::F32).unwrap();
 
         assert!(matches!(value, Val::F32(0x7fa0_1234)));
     }
 
     #[test]
     fn too_few_arguments_are_refused_with_the_signature() {
-        let ty = function(&[ValType::I32, ValType::F64], &[ValType::I64]);
+        let target = target(&[ValType::I32, ValType::F64], &[ValType::I64]);
 
-        let refusal = arguments("f", &ty, Values(vec![Value::S32(1)])).unwrap_err();
+        let refusal = arguments(&target, &[Value::S32(1)], &mut Vec::new()).unwrap_err();
 
         assert_eq!(refusal, "`f` takes 2 arguments, got 1; the function is f(s32, f64) -> s64");
     }
 
     #[test]
     fn an_argument_of_another_type_is_refused() {
-        let ty = function(&[ValType::I32], &[]);
+        let target = target(&[ValType::I32], &[]);
 
-        let refusal = arguments("f", &ty, Values(vec![Value::S64(1)])).unwrap_err();
+        let refusal = arguments(&target, &[Value::S64(1)], &mut Vec::new()).unwrap_err();
 
         assert_eq!(refusal, "argument 1 must be s32; the function is f(s32)");
     }
 
     #[test]
     fn vectors_and_references_are_refused() {
-        let ty = function(&[], &[ValType::V128]);
+        let ty = FuncType::new(&Engine::default(), [], [ValType::V128]);
 
-        let refusal = arguments("f", &ty, Values(vec![])).unwrap_err();
+        let refusal = callable("f", &ty).unwrap_err();
 
         assert_eq!(refusal, "`f` cannot be called from outside: it uses v128; the function is f() -> v128");
     }

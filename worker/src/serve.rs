@@ -10,6 +10,8 @@ use crate::{
 use bulkhead_shared::{
     describe::Kind,
     message::worker::{Call, FromWorker, GuestEnd, Interrupt, LoadFailure, Plugin, ToWorker},
+    ring::Heard,
+    value::Value,
 };
 use std::os::fd::OwnedFd;
 
@@ -41,31 +43,59 @@ pub fn serve(
     if wire.lock().send(&FromWorker::Ready).is_err() {
         return 1;
     }
+    wire.lock().spin(plugin.spin);
+    // Arguments come in here and results go out of here: from the second call on there is room.
+    let mut values = Vec::new();
     loop {
-        let message = wire.lock().receive();
-        match message {
-            Ok(ToWorker::Invoke { id, call }) => {
-                if plugin.engine.interrupt == Interrupt::Epoch && signals_unsafe::settle().is_err() {
-                    return 1;
+        let heard = wire.lock().receive(&mut values);
+        let (id, called) = match heard {
+            Ok(Heard::Hot((id, export))) => (id, Called::Bound(export)),
+            Ok(Heard::Other(ToWorker::Invoke { id, call })) => (id, Called::Named(call)),
+            Ok(Heard::Other(ToWorker::Call { id, export, args })) => {
+                values = args.0;
+                (id, Called::Bound(export))
+            }
+            Ok(Heard::Other(ToWorker::Bind { interface, name })) => {
+                match &mut loaded {
+                    Loaded::Module(module) => module.bind(&interface, &name),
+                    Loaded::Component(component) => component.bind(&interface, &name),
                 }
-                if runtime.wasi().is_some_and(|wasi| wasi.begin().is_err()) {
-                    return 1;
-                }
-                let end = invoke(&runtime, &mut loaded, call);
-                if let Some(used) = runtime.used()
-                    && wire.lock().send(&FromWorker::Used(used)).is_err()
-                {
-                    return 1;
-                }
-                if answer(wire, id, end).is_err() {
-                    return 1;
-                }
+                continue;
             }
             // Input that the last call did not read.
-            Ok(ToWorker::Stdin(_) | ToWorker::StdinEnd) => {}
+            Ok(Heard::Other(ToWorker::Stdin(_) | ToWorker::StdinEnd)) => continue,
+            Err(_) => return 1,
+        };
+        if plugin.engine.interrupt == Interrupt::Epoch && signals_unsafe::settle().is_err() {
+            return 1;
+        }
+        let has_input = matches!(called, Called::Named(_));
+        if runtime.wasi().is_some_and(|wasi| wasi.begin(has_input).is_err()) {
+            return 1;
+        }
+        let end = match called {
+            Called::Named(call) => invoke(&runtime, &mut loaded, call),
+            Called::Bound(export) => match &mut loaded {
+                Loaded::Module(module) => module.call_bound(&runtime, export, &mut values),
+                Loaded::Component(component) => component.call_bound(&runtime, export, &mut values),
+            },
+        };
+        if let Some(used) = runtime.used()
+            && wire.lock().send(&FromWorker::Used(used)).is_err()
+        {
+            return 1;
+        }
+        match answer(wire, id, end) {
+            Ok(used) => values = used,
             Err(_) => return 1,
         }
     }
+}
+
+/// What is called.
+enum Called {
+    Named(Call),
+    Bound(u32),
 }
 
 /// Everything up to the first instruction of the guest. The order matters, and each step says why it stands there.
@@ -136,16 +166,22 @@ fn invoke(runtime: &Runtime, loaded: &mut Loaded, call: Call) -> GuestEnd {
     }
 }
 
-fn answer(wire: &Shared, id: u64, end: GuestEnd) -> Result<(), WireError> {
-    let sent = wire.lock().send(&FromWorker::Done { id, end });
+/// Sends the answer, and gives back the memory that its results stood in.
+fn answer(wire: &Shared, id: u64, end: GuestEnd) -> Result<Vec<Value>, WireError> {
+    let answer = FromWorker::Done { id, end };
+    let sent = wire.lock().send(&answer);
     match sent {
         Err(WireError::TooLarge { size, limit }) => {
             let end = trap::host_trap(format!(
                 "the result takes {size} bytes, and a message may have {limit} (invocation.max_message)"
             ));
-            wire.lock().send(&FromWorker::Done { id, end })
+            wire.lock().send(&FromWorker::Done { id, end })?;
         }
-        sent => sent,
+        sent => sent?,
+    }
+    match answer {
+        FromWorker::Done { end: GuestEnd::Returned(values), .. } => Ok(values.0),
+        _ => Ok(Vec::new()),
     }
 }
 

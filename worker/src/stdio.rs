@@ -73,9 +73,10 @@ impl Stdio {
         Ok(Arc::new(Stdio { wire, doorbell, input, phase, waiting }))
     }
 
-    /// A call begins: forgets the input of an earlier one, and sends what was written before the first.
-    pub fn begin(&self) -> Result<(), WireError> {
-        *self.input() = Input::default();
+    /// A call begins: forgets the input of an earlier one, and sends what was written before the first. Whether the call has
+    /// input, or is at its end from the start.
+    pub fn begin(&self, has_input: bool) -> Result<(), WireError> {
+        *self.input() = Input { ended: !has_input, ..Input::default() };
         if let Phase::Starting { held } = std::mem::replace(&mut *self.phase(), Phase::Calling) {
             for (stream, bytes) in held {
                 self.wire.lock().send(&FromWorker::Output(stream, bytes.into()))?;
@@ -115,7 +116,7 @@ impl Stdio {
             match self.wire.lock().try_receive()? {
                 Some(ToWorker::Stdin(bytes)) => input.bytes = bytes.into(),
                 Some(ToWorker::StdinEnd) => input.ended = true,
-                Some(ToWorker::Invoke { .. }) => {
+                Some(ToWorker::Invoke { .. } | ToWorker::Call { .. } | ToWorker::Bind { .. }) => {
                     return Err(WireError::Broken("a call came while another was running".into()));
                 }
                 None => return Ok(false),

@@ -92,9 +92,9 @@ impl Wasi {
         self.clock
     }
 
-    /// A call begins.
-    pub fn begin(&self) -> Result<(), WireError> {
-        self.stdio.as_ref().map_or(Ok(()), |stdio| stdio.begin())
+    /// A call begins, with standard input or without.
+    pub fn begin(&self, has_input: bool) -> Result<(), WireError> {
+        self.stdio.as_ref().map_or(Ok(()), |stdio| stdio.begin(has_input))
     }
 
     /// Whether the guest of this call has read its standard input.

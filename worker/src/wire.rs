@@ -4,10 +4,13 @@ use bulkhead_lockdown::link::{Link, LinkError};
 use bulkhead_shared::{
     codec,
     message::worker::{FromWorker, ToWorker},
+    ring::Heard,
+    value::Value,
 };
 use std::{
     os::fd::BorrowedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    time::Duration,
 };
 
 /// Why a message could not be passed on.
@@ -36,8 +39,12 @@ pub trait Wire: Send {
     /// Takes the next message, if one has come.
     fn try_receive(&mut self) -> Result<Option<ToWorker>, WireError>;
 
-    /// Waits for the next message, asleep.
-    fn receive(&mut self) -> Result<ToWorker, WireError>;
+    /// Waits for the next message: looks for it as long as [`Wire::spin`] says, then sleeps. The arguments of a call go in
+    /// place of what `args` held, and what is given are the numbers of the invocation and of the export.
+    fn receive(&mut self, args: &mut Vec<Value>) -> Result<Heard<(u64, u32), ToWorker>, WireError>;
+
+    /// How long to look for the next message before sleeping, at most.
+    fn spin(&mut self, most: Duration);
 
     /// The descriptor that becomes readable when the broker rings.
     fn doorbell(&self) -> BorrowedFd<'_>;
@@ -74,7 +81,7 @@ impl Shared {
 
 impl Wire for Link {
     fn send(&mut self, message: &FromWorker) -> Result<(), WireError> {
-        Ok(Link::send(self, message)?)
+        Ok(Link::answer(self, message)?)
     }
 
     fn room(&self) -> usize {
@@ -85,8 +92,12 @@ impl Wire for Link {
         Ok(Link::try_receive(self)?)
     }
 
-    fn receive(&mut self) -> Result<ToWorker, WireError> {
-        Ok(Link::receive(self)?)
+    fn receive(&mut self, args: &mut Vec<Value>) -> Result<Heard<(u64, u32), ToWorker>, WireError> {
+        Ok(Link::receive_request(self, args)?)
+    }
+
+    fn spin(&mut self, most: Duration) {
+        Link::spin(self, most);
     }
 
     fn doorbell(&self) -> BorrowedFd<'_> {

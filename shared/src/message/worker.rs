@@ -3,7 +3,7 @@
 //! | state | broker may say | worker may say |
 //! |---|---|---|
 //! | loading | | [`FromWorker::Ready`], [`FromWorker::LoadFailed`], [`FromWorker::Panicked`]; learning: [`FromWorker::Asked`] |
-//! | ready | [`ToWorker::Invoke`] | |
+//! | ready | [`ToWorker::Bind`], [`ToWorker::Invoke`], [`ToWorker::Call`] | |
 //! | running | [`ToWorker::Stdin`], [`ToWorker::StdinEnd`] | [`FromWorker::Output`], [`FromWorker::Done`], [`FromWorker::Panicked`]; learning: [`FromWorker::Asked`], [`FromWorker::Used`] |
 //!
 //! Anything else from the worker is a violation; so is a word of what it learned where nobody ordered it to learn.
@@ -14,6 +14,7 @@ use crate::{
     value::Values,
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Knobs that are compiled into native code: they must be the same in compiler and worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub struct Plugin {
     pub wasi: Wasi,
     /// Whether the worker tells what the plugin asks for and uses, so that a policy can be learned from it.
     pub learning: bool,
+    /// How long the worker may look for the next call before it sleeps (`invocation.spin`); zero is not at all.
+    pub spin: Duration,
 }
 
 /// Limits of the wasm layer.
@@ -141,6 +144,23 @@ pub enum ToWorker {
     Stdin(#[serde(with = "serde_bytes")] Vec<u8>),
     /// End of standard input.
     StdinEnd,
+    /// From now on this number means this export. Numbers are given one after the other, from zero on. There is no answer: a
+    /// call by a number that means nothing tells.
+    Bind {
+        /// Interface that holds it (component), empty otherwise.
+        interface: String,
+        /// Name.
+        name: String,
+    },
+    /// Call an export by the number that it was bound to. Its standard input is at its end.
+    Call {
+        /// The invocation's number; the answer carries it.
+        id: u64,
+        /// Which export.
+        export: u32,
+        /// Arguments.
+        args: Values,
+    },
 }
 
 /// What to call.

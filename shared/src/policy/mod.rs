@@ -135,6 +135,8 @@ pub struct Invocation {
     pub load_timeout: Duration,
     /// Largest message either way, in bytes.
     pub max_message: u64,
+    /// How long broker and worker look for each other's next word before they sleep, at most.
+    pub spin: Duration,
 }
 
 /// `[worker]`

@@ -31,6 +31,7 @@ impl Policy {
                 fuel: 0,
                 load_timeout: Duration::ZERO,
                 max_message: 0,
+                spin: Duration::ZERO,
             },
             worker: Worker { share: Share::Never },
             process: Process {

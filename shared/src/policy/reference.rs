@@ -41,7 +41,7 @@ impl Key {
             ("wasm", "engine") => &["seccomp.main", "seccomp.closing", "mdwe"],
             ("wasm", _) => &["wasm.limits"],
             ("invocation", "fuel") => &["the runtime"],
-            ("invocation", "max_message") => &["the broker"],
+            ("invocation", "max_message" | "spin") => &["the broker"],
             ("invocation", _) => &["invocation.interrupt"],
             ("process", "memory") => &["cgroup.memory", "cgroup.swap", "rlimits"],
             ("process", "cpu_millis") => &["cgroup.cpu"],

@@ -302,6 +302,9 @@ keys! {
     invocation.max_message: size(64 * KIB, codec::MAX_MESSAGE as u64), Larger,
         "largest message either way",
         "from the caller: refused; from the worker: a violation";
+    invocation.spin: time(Duration::ZERO, MS), Larger,
+        "how long broker and worker look for each other's next word before they sleep, at most; 0s is not at all",
+        "both sleep, and waking costs some tens of microseconds; a worker that looks on: process.idle_cpu";
 
     worker.share: Kind::Word(SHARES), Larger,
         "who may share a worker",

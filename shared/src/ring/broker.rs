@@ -5,9 +5,14 @@ use super::{
     mapping_unsafe::{OwnMapping, PeerMapping},
     memfd::{create_reply_memory, create_request_memory},
     memory::OwnMemory,
-    messages::{Error, Messages, Ready, Waker},
+    messages::{Error, Heard, Messages, Ready, Waker},
     violation::Violation,
     wake::Wake,
+};
+use crate::{
+    codec::quick,
+    message::{hot, worker::FromWorker},
+    value::Value,
 };
 use nix::sys::{
     eventfd::{EfdFlags, EventFd},
@@ -106,6 +111,18 @@ impl BrokerEnd {
         self.messages.try_receive()
     }
 
+    /// As [`BrokerEnd::send`], of a call.
+    pub fn send_call(&mut self, call: &hot::Call<'_>) -> Result<(), Error> {
+        let hot::Call { id, export, args } = *call;
+        self.messages.send_quick(call, |limit, bytes| quick::encode_call(id, export, args, limit, bytes))
+    }
+
+    /// As [`BrokerEnd::try_receive`]; where a call returned simple values, they go in place of what `results` held, and what is
+    /// given is the number of the invocation.
+    pub fn try_receive_answer(&mut self, results: &mut Vec<Value>) -> Result<Option<Heard<u64, FromWorker>>, Error> {
+        self.messages.try_receive_quick(|bytes| quick::decode_returned(bytes, results))
+    }
+
     /// Whether a message has begun to arrive and is not complete.
     pub fn is_partial(&self) -> bool {
         self.messages.is_partial()
@@ -114,6 +131,11 @@ impl BrokerEnd {
     /// Whether the worker says that it has written something. Costs one load, believes nothing: for spinning.
     pub fn peek(&self) -> bool {
         self.messages.peek()
+    }
+
+    /// As [`BrokerEnd::peek`], or has made room for something that waits for it.
+    pub fn peek_any(&self) -> bool {
+        self.messages.peek() || self.messages.peek_room()
     }
 
     /// From now on the worker rings the bell when it has read or written. What is ready already is returned and not rung

@@ -30,6 +30,8 @@ pub struct Endpoint<O, P> {
     /// How much there is to read, as far as seen.
     offered: u32,
     events: u32,
+    /// What the own waiting word holds.
+    waiting: Wake,
     /// Times that the peer was seen to have published something.
     progress: u64,
 }
@@ -53,6 +55,7 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
             told_received: received,
             offered: received,
             events: 0,
+            waiting: Wake::NONE,
             progress: 0,
         }
     }
@@ -135,6 +138,11 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         self.peer.load(Word::Produced) != self.received
     }
 
+    /// Whether the peer's word says that it has taken something since that was looked at; believes nothing. For spinning.
+    pub fn peek_taken(&self) -> bool {
+        self.peer.load(Word::Consumed) != self.taken
+    }
+
     /// Takes the next frame of those seen at the last [`Endpoint::look`]: appends its payload, and says whether it was the
     /// last of its message. A message that would grow beyond `limit` is a violation before anything of it is copied.
     pub fn try_receive_frame(&mut self, message: &mut Vec<u8>, limit: usize) -> Result<Option<bool>, Violation> {
@@ -206,16 +214,20 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
     /// Announces how this side is about to wait, and returns the peer's events word to wait on. After it, and before it
     /// waits, the caller must look once more for what it waits for.
     pub fn announce(&mut self, how: Wake) -> u32 {
-        self.own.store(Word::Waiting, how.word());
+        self.set_waiting(how);
         self.own.fence();
         // Before the caller's look: if the look misses a publication, then this value is older than it, and no sleep on this
         // value outlasts the publication.
         self.peer.load(Word::Events)
     }
 
-    /// Sets how this side waits from now on. Needs no fence when it only takes back what was announced.
+    /// Sets how this side waits from now on. Needs no fence when it only takes back what was announced. A word that stays the
+    /// same is not written: the peer looks at it after each publication, and would have to fetch it anew.
     pub fn set_waiting(&mut self, how: Wake) {
-        self.own.store(Word::Waiting, how.word());
+        if how != self.waiting {
+            self.own.store(Word::Waiting, how.word());
+            self.waiting = how;
+        }
     }
 
     /// Sleeps until the peer publishes something after `seen` was read.

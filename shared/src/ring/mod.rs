@@ -15,7 +15,8 @@
 //! Each side keeps its cursors to itself and checks what the other one says ([`Violation`]): an honest peer publishes whole
 //! frames, never more than a ring, and takes nothing that it was not told of.
 //!
-//! Waiting: a side announces how it waits, looks once more, then sleeps; the other publishes, then looks at the
+//! Waiting: a side looks for a while whether there is something ([`spin`], for as long as [`Pace`] finds worth it and never
+//! longer than it was told). If there is not, it announces how it waits, looks once more, then sleeps; the other publishes, then looks at the
 //! announcement. A fence between the two steps on both sides keeps the one from missing the other. The worker sleeps on the
 //! broker's events word (futex(2)) or on a timerfd that the broker sets, the broker in its epoll on an eventfd that it never
 //! reads: the broker does nothing that could block on what the worker has a hold of.
@@ -29,6 +30,7 @@ mod mapping_unsafe;
 mod memfd;
 mod memory;
 mod messages;
+mod pace;
 mod violation;
 mod wake;
 
@@ -42,6 +44,7 @@ pub use layout::{HEADER_BYTES, Layout, LayoutError, Word};
 pub use mapping_unsafe::{OwnMapping, PeerMapping, Populate};
 pub use memfd::{create_reply_memory, create_request_memory};
 pub use memory::{Memory, OwnMemory};
-pub use messages::{Error, Messages, Ready, Waker};
+pub use messages::{Error, Heard, Messages, Ready, Waker};
+pub use pace::{Pace, spin};
 pub use violation::Violation;
 pub use wake::Wake;

@@ -156,26 +156,35 @@ fn main() {
 
 /// Attacks when it is called, for as long as anybody calls.
 fn serve(worker: &mut Worker) -> ! {
+    let mut bound = Vec::new();
     loop {
-        match worker.link.receive() {
+        let (name, args) = match worker.link.receive() {
+            Ok(ToWorker::Bind { name, .. }) => {
+                bound.push(name);
+                continue;
+            }
+            Ok(ToWorker::Call { id, export, args }) => {
+                worker.id = id;
+                (bound.get(export as usize).cloned().unwrap_or_default(), args)
+            }
             Ok(ToWorker::Invoke { id, call }) => {
                 worker.id = id;
-                let (name, args) = match call {
+                match call {
                     Call::Export { name, args, .. } => (name, args),
                     // As a command it has output that somebody reads: the attack is its first argument.
                     Call::Command { mut args, .. } => (args.pop().unwrap_or_default(), Values(Vec::new())),
-                };
-                match ATTACKS.iter().find(|(known, _)| *known == name) {
-                    Some((_, Host(attack))) => worker.answer(attack(&Args(args.0))),
-                    Some((_, Broker(attack))) => attack(worker),
-                    None => {
-                        let message = format!("there is no attack {name}");
-                        worker.done(GuestEnd::Refused(Refusal { message }));
-                    }
                 }
             }
-            Ok(_) => {}
+            Ok(_) => continue,
             Err(_) => std::process::exit(1),
+        };
+        match ATTACKS.iter().find(|(known, _)| *known == name) {
+            Some((_, Host(attack))) => worker.answer(attack(&Args(args.0))),
+            Some((_, Broker(attack))) => attack(worker),
+            None => {
+                let message = format!("there is no attack {name}");
+                worker.done(GuestEnd::Refused(Refusal { message }));
+            }
         }
     }
 }

@@ -46,9 +46,10 @@ pub fn acknowledgement_too_far(worker: &mut Worker) {
     acknowledge(&worker.ring, worker.ring.bytes());
 }
 
-/// An acknowledgement that takes back an earlier one.
+/// An acknowledgement that takes back all earlier ones: the broker need not have looked at the latest of them.
 pub fn acknowledgement_back(worker: &mut Worker) {
-    acknowledge(&worker.ring, 0u32.wrapping_sub(UNIT));
+    let back = worker.ring.word(Word::Consumed).wrapping_add(UNIT);
+    acknowledge(&worker.ring, 0u32.wrapping_sub(back));
 }
 
 /// Says that so much more was taken, and goes on saying it: an honest word would follow otherwise.

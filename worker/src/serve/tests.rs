@@ -19,6 +19,7 @@ fn plugin(kind: Kind) -> Plugin {
         },
         wasi: Wasi::default(),
         learning: false,
+        spin: std::time::Duration::ZERO,
     }
 }
 

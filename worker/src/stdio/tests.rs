@@ -21,7 +21,7 @@ fn starting() -> Fixture {
 
 fn calling() -> Fixture {
     let fixture = starting();
-    fixture.stdio.begin().unwrap();
+    fixture.stdio.begin(true).unwrap();
     fixture
 }
 
@@ -83,7 +83,7 @@ fn input_of_one_call_is_not_read_by_the_next() {
     let mut input = Stdin(fixture.stdio.clone());
     input.read(1).unwrap();
 
-    fixture.stdio.begin().unwrap();
+    fixture.stdio.begin(true).unwrap();
     fixture.broker.publish(|state| state.to_worker = [stdin("new")].into());
 
     assert_eq!(input.read(10).unwrap(), "new");
@@ -125,7 +125,7 @@ fn output_from_before_the_first_call_comes_with_it() {
     output.write("early".into()).unwrap();
     let before = fixture.broker.state().from_worker.len();
 
-    fixture.stdio.begin().unwrap();
+    fixture.stdio.begin(true).unwrap();
 
     assert_eq!(before, 0, "the broker takes no output before a call");
     assert_eq!(fixture.broker.state().from_worker, [FromWorker::Output(Stream::Stdout, b"early".to_vec())]);
@@ -147,7 +147,7 @@ fn output_from_before_the_first_call_is_bounded() {
     let mut output = Output(fixture.stdio.clone(), Stream::Stdout);
 
     (0..10).for_each(|_| output.write(vec![b'x'; CHUNK].into()).unwrap());
-    fixture.stdio.begin().unwrap();
+    fixture.stdio.begin(true).unwrap();
 
     assert_eq!(fixture.broker.state().from_worker.len(), HELD / CHUNK);
 }

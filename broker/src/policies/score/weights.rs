@@ -154,6 +154,9 @@ const LIMITS: &[Weight] = weights! {
     "invocation.max_message", 1, span!(|facts| Some(facts.policy.invocation.max_message), MIB, 16 * MIB, Bytes),
         "the largest message that the broker takes from a worker",
         "\"1MiB\"";
+    "invocation.spin", 1, span!(|facts| Some(nanos(facts.policy.invocation.spin)), SECOND / 20_000, SECOND / 1000, Time),
+        "processor time after each call, spent on looking for the next one",
+        "\"50us\", or \"0s\"";
     "compiler.max_code", 1, span!(|facts| Some(facts.policy.compiler.max_code), 256 * MIB, 16 * GIB, Bytes),
         "the largest code that is kept and mapped",
         "\"256MiB\"";

@@ -1,0 +1,197 @@
+//! Calls by an embedder: exports that are looked up once, batches, and large arguments.
+
+use bulkhead::{Broker, Export, Outcome, Plugin, PluginOptions, Source, Value, policies, policy::Policy};
+use bulkhead_tests::{Scratch, guest, programs::programs};
+use std::time::Duration;
+
+struct Loaded {
+    plugin: Plugin,
+    _cache: tempfile::TempDir,
+    _scratch: Scratch,
+}
+
+fn load(wasm: &[u8], policy: Policy) -> Loaded {
+    let (scratch, cache) = (Scratch::new(), tempfile::tempdir().unwrap());
+    let file = scratch.file("plugin.wasm", wasm);
+    let broker = Broker::builder().programs(programs()).cache(cache.path()).build().unwrap();
+    let plugin = broker.load(Source::Path(&file), PluginOptions::new(policy)).unwrap();
+    Loaded { plugin, _cache: cache, _scratch: scratch }
+}
+
+fn standard() -> Policy {
+    policies::find("standard", &[]).unwrap()
+}
+
+/// Counts its calls, and traps at the number that it is given.
+const COUNTER: &str = r#"(module
+  (global $calls (mut i32) (i32.const 0))
+  (func (export "next") (param $fatal i32) (result i32)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (if (i32.eq (global.get $calls) (local.get $fatal)) (then unreachable))
+    (global.get $calls))
+  (func (export "spin") (loop $l (br $l))))"#;
+
+/// Gives back the text or bytes that it is given.
+const RUNS: &str = r#"(component
+  (core module $m
+    (memory (export "memory") 100)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
+    (func (export "echo") (param i32 i32) (result i32)
+      (i32.store (i32.const 16) (local.get 0))
+      (i32.store (i32.const 20) (local.get 1))
+      (i32.const 16)))
+  (core instance $i (instantiate $m))
+  (func (export "bytes") (param "v" (list u8)) (result (list u8))
+    (canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (func (export "text") (param "v" string) (result string)
+    (canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (func (export "text-of") (param "v" (list u8)) (result string)
+    (canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (func (export "bytes-of") (param "v" string) (result (list u8))
+    (canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"#;
+
+fn batch(
+    loaded: &mut Loaded,
+    export: &Export,
+    args: &[i32],
+) -> (Result<(), Outcome>, Vec<Result<Vec<Value>, Outcome>>) {
+    let args: Vec<[Value; 1]> = args.iter().map(|n| [Value::S32(*n)]).collect();
+    let mut ends = Vec::new();
+    let calls = args.iter().map(|args| &args[..]);
+    let ended = loaded.plugin.call_many(export, calls, |end| ends.push(end.map(<[Value]>::to_vec)));
+    (ended, ends)
+}
+
+#[test]
+fn exports_are_looked_up_once_and_outlive_a_worker() {
+    let mut loaded = load(&wat::parse_str(COUNTER).unwrap(), standard());
+    let next = loaded.plugin.export("next").unwrap();
+    assert_eq!(loaded.plugin.export("next"), Some(next));
+    assert_eq!(loaded.plugin.export("absent"), None);
+    let mut results = vec![Value::Bool(true); 3];
+
+    loaded.plugin.call_export(&next, &[Value::S32(0)], &mut results).unwrap();
+    assert_eq!(results, [Value::S32(1)]);
+    let spun = loaded.plugin.call_within("spin", &[], Some(Duration::from_millis(50)));
+    assert!(matches!(spun, Outcome::TimedOut { .. }), "{spun:?}");
+
+    // In another worker, which has to be told again.
+    loaded.plugin.call_export(&next, &[Value::S32(0)], &mut results).unwrap();
+    assert_eq!(results, [Value::S32(1)]);
+}
+
+#[test]
+fn another_plugins_export_is_refused() {
+    let mut one = load(&wat::parse_str(COUNTER).unwrap(), standard());
+    let mut other = load(&wat::parse_str(COUNTER).unwrap(), standard());
+    let next = one.plugin.export("next").unwrap();
+    other.plugin.export("next").unwrap();
+
+    let refused = other.plugin.call_export(&next, &[Value::S32(0)], &mut Vec::new());
+
+    assert!(
+        matches!(&refused, Err(Outcome::Refused(refusal)) if refusal.message.contains("another plugin's")),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn wrong_arguments_are_refused_and_the_worker_lives_on() {
+    let mut loaded = load(&wat::parse_str(COUNTER).unwrap(), standard());
+    let next = loaded.plugin.export("next").unwrap();
+    let mut results = Vec::new();
+    loaded.plugin.call_export(&next, &[Value::S32(0)], &mut results).unwrap();
+
+    let refused = loaded.plugin.call_export(&next, &[Value::S64(0)], &mut results);
+
+    assert!(
+        matches!(&refused, Err(Outcome::Refused(refusal)) if refusal.message.contains("argument 1 must be s32")),
+        "{refused:?}"
+    );
+    loaded.plugin.call_export(&next, &[Value::S32(0)], &mut results).unwrap();
+    assert_eq!(results, [Value::S32(2)]);
+}
+
+#[test]
+fn a_batch_is_carried_out_in_order() {
+    let mut loaded = load(&wat::parse_str(COUNTER).unwrap(), standard());
+    let next = loaded.plugin.export("next").unwrap();
+
+    let (ended, ends) = batch(&mut loaded, &next, &[0; 1000]);
+
+    assert_eq!(ended, Ok(()));
+    assert_eq!(ends, (1..=1000).map(|n| Ok(vec![Value::S32(n)])).collect::<Vec<_>>());
+    assert_eq!(batch(&mut loaded, &next, &[]), (Ok(()), vec![]));
+}
+
+#[test]
+fn a_trap_in_a_batch_is_that_calls_end_alone() {
+    let mut loaded = load(&wat::parse_str(COUNTER).unwrap(), standard());
+    let next = loaded.plugin.export("next").unwrap();
+
+    let (ended, ends) = batch(&mut loaded, &next, &[50; 100]);
+
+    assert_eq!((ended, ends.len()), (Ok(()), 100));
+    let trapped: Vec<usize> = (0..100).filter(|n| matches!(ends[*n], Err(Outcome::Trapped(_)))).collect();
+    assert_eq!(trapped, [49]);
+    assert_eq!(ends[99], Ok(vec![Value::S32(100)]));
+}
+
+#[test]
+fn a_batch_ends_where_the_worker_does() {
+    let mut policy = standard();
+    policy.invocation.timeout = Duration::from_millis(200);
+    let mut loaded = load(&wat::parse_str(COUNTER).unwrap(), policy);
+    let spin = loaded.plugin.export("spin").unwrap();
+    let mut told = 0;
+
+    let ended = loaded.plugin.call_many(&spin, [&[] as &[Value]; 3], |_| told += 1);
+
+    assert!(matches!(ended, Err(Outcome::TimedOut { .. })), "{ended:?}");
+    assert_eq!(told, 0);
+    let next = loaded.plugin.export("next").unwrap();
+    assert_eq!(batch(&mut loaded, &next, &[0]).1, [Ok(vec![Value::S32(1)])]);
+}
+
+#[test]
+fn text_and_bytes_go_in_and_out_whatever_their_size() {
+    let mut loaded = load(&wat::parse_str(RUNS).unwrap(), standard());
+    for length in [0, 1, 7, 8, 64, 16_000, 16_384, 70_000, 1 << 20, 5_000_000] {
+        let bytes: Vec<u8> = (0..length).map(|n: u32| (n % 251) as u8 & 0x7f).collect();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let (bytes, text) = (Value::Bytes(bytes), Value::String(text));
+        for (name, given, got) in
+            [("bytes", &bytes, &bytes), ("text", &text, &text), ("text-of", &bytes, &text), ("bytes-of", &text, &bytes)]
+        {
+            match loaded.plugin.call(name, std::slice::from_ref(given)) {
+                Outcome::Returned(values) => assert!(values.0 == [got.clone()], "{name} of {length}"),
+                outcome => panic!("{name} of {length}: {outcome:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn text_that_is_none_traps_as_the_component_model_says() {
+    let mut loaded = load(&wat::parse_str(RUNS).unwrap(), standard());
+
+    let outcome = loaded.plugin.call("text-of", &[Value::Bytes(vec![0xff])]);
+
+    assert!(matches!(outcome, Outcome::Trapped(_)), "{outcome:?}");
+    let outcome = loaded.plugin.call("text", &[Value::Bytes(vec![b'x'])]);
+    assert!(matches!(&outcome, Outcome::Refused(r) if r.message.contains("expected string")), "{outcome:?}");
+}
+
+#[test]
+fn without_looking_calls_come_back_all_the_same() {
+    let mut policy = standard();
+    policy.invocation.spin = Duration::ZERO;
+    let mut loaded = load(&guest("counter"), policy);
+    let next = loaded.plugin.export("next").unwrap();
+    let mut results = Vec::new();
+
+    for n in 1..=100 {
+        loaded.plugin.call_export(&next, &[], &mut results).unwrap();
+        assert_eq!(results, [Value::S32(n)]);
+    }
+}
