@@ -42,6 +42,9 @@ pub(crate) struct Invocation<'a> {
     pub slept: bool,
 }
 
+/// Who is told what became of each call of a batch: its results, or its end.
+pub(crate) type Told<'a> = dyn FnMut(Result<&[Value], Outcome>) + 'a;
+
 /// What is called.
 pub(crate) enum Request<'a, 'v> {
     /// A command, or an export by its name.
@@ -49,7 +52,7 @@ pub(crate) enum Request<'a, 'v> {
     /// An export that the worker knows by a number, with these arguments.
     Bound(u32, &'a [Value]),
     /// The same many times, each with the next arguments; the function is told what became of each, in order.
-    Many(u32, &'a mut (dyn Iterator<Item = &'v [Value]> + 'a), &'a mut (dyn FnMut(Result<&[Value], Outcome>) + 'a)),
+    Many(u32, &'a mut (dyn Iterator<Item = &'v [Value]> + 'a), &'a mut Told<'a>),
 }
 
 /// Most calls of a batch that are on their way at once.
@@ -95,12 +98,12 @@ impl Invocation<'_> {
 
     /// Runs a batch. While the worker is at one call, the next ones are in its ring. Each has the whole time, from the end of the
     /// one before it.
-    fn run_many<'v>(
+    fn run_many(
         &mut self,
         process: &mut Process,
         pace: &mut Pace,
-        (export, calls): (u32, &mut dyn Iterator<Item = &'v [Value]>),
-        each: &mut dyn FnMut(Result<&[Value], Outcome>),
+        (export, calls): (u32, &mut dyn Iterator<Item = &[Value]>),
+        each: &mut Told<'_>,
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
         // An interrupt that comes late must not meet the next call.
