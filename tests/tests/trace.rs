@@ -101,7 +101,9 @@ fn trace(folder: &Path, case: &Case) -> BTreeSet<String> {
     for line in fs::read_to_string(&log).unwrap_or_default().lines() {
         let Some((pid, rest)) = line.split_once(' ') else { continue };
         let call = rest.trim_start();
-        if call.starts_with("execveat(") && call.contains("\"bulkhead-worker\"") {
+        // Executed, or forked and given its name.
+        let executed = call.starts_with("execveat(") && call.contains("\"bulkhead-worker\"");
+        if executed || call.starts_with("prctl(PR_SET_NAME, \"bulkhead-worker\"") {
             filters.insert(pid.to_owned(), 0);
         }
         let Some(count) = filters.get_mut(pid) else { continue };
