@@ -55,7 +55,7 @@ pub const FLOOR: &str = "bench-floor";
 #[non_exhaustive]
 pub enum Error {
     /// A plugin did not do what it is known to do.
-    #[error("{step}: {outcome:?}")]
+    #[error("{step}: {}", say(outcome))]
     Plugin {
         /// What was asked of it.
         step: &'static str,
@@ -81,6 +81,14 @@ impl Error {
     }
 }
 
+fn say(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::SetupFailed(failure) => format!("{}: {}", failure.step, failure.cause),
+        Outcome::Refused(refusal) => refusal.message.clone(),
+        outcome => format!("{outcome:?}"),
+    }
+}
+
 /// Answers [`FLOOR`]: what the second process does until the first is gone.
 ///
 /// # Errors
@@ -88,6 +96,9 @@ impl Error {
 pub fn serve_floor() -> Result<(), Error> {
     floor::serve()
 }
+
+/// Told what is being measured, how much is done, and of how much.
+pub type Progress = Box<dyn FnMut(&str, usize, usize)>;
 
 /// What is to be measured.
 pub struct Options {
@@ -101,8 +112,8 @@ pub struct Options {
     pub layers: bool,
     /// Whether cost is followed as workers, payload and callers grow.
     pub growth: bool,
-    /// Told what is being measured, and of how much that is how much.
-    pub progress: Box<dyn FnMut(&str, usize, usize)>,
+    /// Told how it goes.
+    pub progress: Progress,
 }
 
 /// All that was measured.

@@ -9,13 +9,14 @@ use super::{
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     sys::{
         eventfd::{EfdFlags, EventFd},
         memfd::{MFdFlags, memfd_create},
         prctl,
         signal::Signal,
     },
-    unistd::{ftruncate, read, write},
+    unistd::{Pid, ftruncate, read, write},
 };
 use std::{
     io,
@@ -31,6 +32,9 @@ pub const MOST: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Looks at a word between two looks at the clock, or, on one CPU, before the other process is let on.
 const LOOKS: u32 = 1 << 14;
+
+/// Pings before those that count.
+const WARM_UP: u32 = 16;
 
 /// The words.
 const ORDER: usize = 0;
@@ -56,6 +60,32 @@ pub struct Floor {
     go: EventFd,
     back: EventFd,
     reply: Vec<u8>,
+}
+
+/// Keeps this thread and the second process on a CPU each, where there are two; dropping it lets this thread go again.
+struct Apart(Option<CpuSet>);
+
+impl Apart {
+    fn from(other: u32) -> Apart {
+        let all = sched_getaffinity(Pid::from_raw(0)).ok();
+        let mut cpus = (0..CpuSet::count()).filter(|cpu| all.is_some_and(|all| all.is_set(*cpu).unwrap_or(false)));
+        let (Some(mine), Some(theirs)) = (cpus.next(), cpus.next()) else { return Apart(None) };
+        let keep = |pid, cpu| {
+            let mut one = CpuSet::new();
+            one.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(pid), &one))
+        };
+        // Where it is not permitted they stand where they stand.
+        let _ = keep(other.cast_signed(), theirs).and_then(|()| keep(0, mine));
+        Apart(all)
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        if let Some(all) = &self.0 {
+            let _ = sched_setaffinity(Pid::from_raw(0), all);
+        }
+    }
 }
 
 /// One life of a process that does nothing.
@@ -117,24 +147,32 @@ impl Floor {
 
     /// There and back through memory alone, both sides spinning: the time for each of so many batches, divided by their size.
     pub fn spinning(&mut self, payload: &[u8], batches: usize, batch: u32) -> Result<Vec<Duration>, Error> {
-        self.reply.resize(payload.len(), 0);
+        // Two that spin on one CPU wait for the scheduler, not for each other.
+        let apart = Apart::from(self.child.id());
+        let times = self.spin_through(payload, batches, batch);
+        drop(apart);
+        times
+    }
+
+    fn spin_through(&mut self, payload: &[u8], batches: usize, batch: u32) -> Result<Vec<Duration>, Error> {
         self.shared.word(ORDER).store(SPIN, Relaxed);
         self.ring()?;
-        let mut times = Vec::with_capacity(batches);
-        // The first tells that the other side is there.
-        for n in 0..=batches {
-            let at = Instant::now();
-            for _ in 0..if n == 0 { 16 } else { batch } {
-                self.shared.put(0, payload);
-                self.ask(payload.len() as u32)?;
-                self.shared.take(1, &mut self.reply);
-            }
-            if n > 0 {
-                times.push(at.elapsed() / batch);
-            }
-        }
+        // Until both are awake.
+        self.batch(payload.get(..64).unwrap_or(payload), WARM_UP)?;
+        let times = (0..batches).map(|_| self.batch(payload, batch)).collect::<Result<_, _>>()?;
         self.ask(REST)?;
         Ok(times)
+    }
+
+    fn batch(&mut self, payload: &[u8], pings: u32) -> Result<Duration, Error> {
+        self.reply.resize(payload.len(), 0);
+        let at = Instant::now();
+        for _ in 0..pings {
+            self.shared.put(0, payload);
+            self.ask(payload.len() as u32)?;
+            self.shared.take(1, &mut self.reply);
+        }
+        Ok(at.elapsed() / pings)
     }
 
     /// One life of a process in new namespaces of every kind.
@@ -288,9 +326,13 @@ fn tell(shared: &Shared, result: nix::Result<[u32; 3]>) {
 }
 
 fn echo(shared: &Shared, payload: &mut Vec<u8>, bytes: u32) {
-    payload.resize(bytes as usize, 0);
-    shared.take(0, payload);
-    shared.put(1, payload);
+    let bytes = bytes as usize;
+    // Never smaller again: what is new in it would have to be cleared.
+    if payload.len() < bytes {
+        payload.resize(bytes, 0);
+    }
+    shared.take(0, &mut payload[..bytes]);
+    shared.put(1, &payload[..bytes]);
 }
 
 /// Memory that a process shares with nobody, in KiB (/proc/PID/smaps_rollup).

@@ -2,7 +2,7 @@
 
 use super::{Bench, Error, guests, samples::Samples};
 use crate::{
-    Outcome, Plugin,
+    Plugin,
     layer::{Layer, Requirement},
     policy::Policy,
 };
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Calls of each start.
 const CALLS: usize = 64;
+/// Rows that are all the same.
+const SAME: usize = 4;
 /// As many times the time of one figure.
 const TIMES: u32 = 7;
 
@@ -23,13 +25,13 @@ pub struct Layers {
     pub all_on: Cost,
     /// With none.
     pub none: Option<Cost>,
-    /// The same as `all_on` once more, as a row: what a difference of nothing looks like on this machine.
+    /// What four measurements of `all_on` differ by: what a difference of nothing looks like on this machine.
     pub noise: Cost,
     /// One for each layer.
     pub rows: Vec<Row>,
 }
 
-/// Medians in microseconds.
+/// In microseconds: what nine of ten were above.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Cost {
     /// A start, to the first result.
@@ -45,8 +47,7 @@ pub struct Row {
     pub layer: Layer,
     /// What the policy says of it.
     pub requirement: Requirement,
-    /// What it adds: the median over all rounds of the difference that it made in the round. Below [`Layers::noise`] it is
-    /// nothing that could be seen.
+    /// What it adds. Below [`Layers::noise`] it is nothing that could be seen.
     pub adds: Option<Cost>,
     /// Why there is no such number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,20 +75,20 @@ impl Way {
         }
         match once(bench, &self.policy) {
             Ok(cost) => self.rounds.push(cost),
-            Err(error) => self.failed = Some(say(&error)),
+            Err(error) => self.failed = Some(error.to_string()),
         }
     }
 
+    /// What nine of ten rounds were above: the others were disturbed by something, and a layer's share would drown in it.
     fn cost(&self) -> Option<Cost> {
-        let of = |of: fn(&Cost) -> f64| self.rounds.iter().map(of).collect::<Samples>().median();
+        let of = |of: fn(&Cost) -> f64| self.rounds.iter().map(of).collect::<Samples>().p10();
         Some(Cost { start_us: of(|cost| cost.start_us)?, call_us: of(|cost| cost.call_us)? })
     }
 
-    /// Round by round, how much more the other one takes.
+    /// How much more the other one takes.
     fn below(&self, other: &Way) -> Option<Cost> {
-        let pairs = || other.rounds.iter().zip(&self.rounds);
-        let of = |of: fn(&Cost) -> f64| pairs().map(|(a, b)| of(a) - of(b)).collect::<Samples>().median();
-        Some(Cost { start_us: of(|cost| cost.start_us)?, call_us: of(|cost| cost.call_us)? })
+        let (this, other) = (self.cost()?, other.cost()?);
+        Some(Cost { start_us: other.start_us - this.start_us, call_us: other.call_us - this.call_us })
     }
 }
 
@@ -98,8 +99,8 @@ impl Way {
 pub fn measure(bench: &mut Bench, progress: &mut dyn FnMut(&str)) -> Result<Layers, Error> {
     let policy = bench.policy.clone();
     let requirement = |layer: Layer| policy.require.get(&layer).copied().unwrap_or(Requirement::Required);
-    // The policy twice: the difference of the two is the noise.
-    let mut ways = vec![Way::of(&policy, |_| ()), Way::of(&policy, |_| ())];
+    // The policy as it is, again and again: what these differ by is noise.
+    let mut ways: Vec<Way> = (0..SAME).map(|_| Way::of(&policy, |_| ())).collect();
     ways.push(Way::of(&policy, |policy| policy.require.values_mut().for_each(|r| *r = Requirement::Off)));
     for layer in Layer::ALL {
         ways.push(Way::of(&policy, |policy| {
@@ -127,10 +128,14 @@ pub fn measure(bench: &mut Bench, progress: &mut dyn FnMut(&str)) -> Result<Laye
         }
         rounds += 1;
     }
-    let (all_on, twin, none) = (&ways[0], &ways[1], &ways[2]);
+    let (all_on, none) = (&ways[0], &ways[SAME]);
     let broken = || Error::Cannot(all_on.failed.clone().unwrap_or_else(|| "nothing was started".to_owned()));
-    let zero = Cost { start_us: 0.0, call_us: 0.0 };
-    let rows = Layer::ALL.iter().zip(&ways[3..]).map(|(layer, way)| {
+    let same: Vec<Cost> = ways[..SAME].iter().filter_map(Way::cost).collect();
+    let range = |of: fn(&Cost) -> f64| {
+        let costs = || same.iter().map(of);
+        costs().fold(f64::MIN, f64::max) - costs().fold(f64::MAX, f64::min)
+    };
+    let rows = Layer::ALL.iter().zip(&ways[SAME + 1..]).map(|(layer, way)| {
         let off = requirement(*layer) == Requirement::Off;
         let adds = if off { all_on.below(way) } else { way.below(all_on) };
         Row { layer: *layer, requirement: requirement(*layer), adds, reason: way.failed.clone() }
@@ -139,7 +144,7 @@ pub fn measure(bench: &mut Bench, progress: &mut dyn FnMut(&str)) -> Result<Laye
         rounds,
         all_on: all_on.cost().ok_or_else(broken)?,
         none: none.cost(),
-        noise: twin.below(all_on).unwrap_or(zero),
+        noise: Cost { start_us: range(|cost| cost.start_us), call_us: range(|cost| cost.call_us) },
         rows: rows.collect(),
     })
 }
@@ -161,15 +166,4 @@ fn once(bench: &Bench, policy: &Policy) -> Result<Cost, Error> {
 
 fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
-}
-
-fn say(error: &Error) -> String {
-    match error {
-        Error::Plugin { outcome, .. } => match &**outcome {
-            Outcome::SetupFailed(failure) => format!("{}: {}", failure.step, failure.cause),
-            Outcome::Refused(refusal) => refusal.message.clone(),
-            outcome => format!("{outcome:?}"),
-        },
-        error => error.to_string(),
-    }
 }

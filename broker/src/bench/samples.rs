@@ -22,6 +22,11 @@ impl Samples {
         self.0.iter().copied().reduce(f64::min)
     }
 
+    /// The one that 90 of 100 are not below.
+    pub fn p10(&self) -> Option<f64> {
+        self.part(10)
+    }
+
     /// The middle one.
     pub fn median(&self) -> Option<f64> {
         self.part(50)
@@ -56,10 +61,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn median_and_p99_are_samples_of_their_rank() {
+    fn percentiles_are_samples_of_their_rank() {
         let samples: Samples = (1..=200).rev().map(f64::from).collect();
 
-        assert_eq!((samples.median(), samples.p99(), samples.count()), (Some(100.0), Some(198.0), 200));
+        assert_eq!((samples.least(), samples.p10(), samples.median()), (Some(1.0), Some(20.0), Some(100.0)));
+        assert_eq!((samples.p99(), samples.count()), (Some(198.0), 200));
     }
 
     #[test]
