@@ -112,7 +112,9 @@ fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn F
             }
             plugins.push(plugin);
         }
-        let used = before.zip(available_kib()).map(|(before, now)| before.saturating_sub(now) as f64 / wanted as f64);
+        // Where others gave back more meanwhile than the workers took, this says nothing.
+        let used = before.zip(available_kib()).and_then(|(before, now)| before.checked_sub(now));
+        let used = used.map(|kib| kib as f64 / wanted as f64);
         let wakeups = wakeups(Duration::from_secs(1));
         let mut calls = Samples::default();
         while calls.count() < 100 {
