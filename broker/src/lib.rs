@@ -37,6 +37,7 @@
 //! Whatever becomes of a call is one [`Outcome`], with a [`Class`](outcome::Class) that says who is to blame. A worker is taken
 //! to be hostile from the moment it loads native code: nothing it says can bring about an *internal* end.
 
+pub mod bench;
 pub mod cache;
 pub mod cgroup;
 pub mod doctor;

@@ -235,6 +235,12 @@ impl Plugin {
         &self.report
     }
 
+    /// The pid of the present worker, as this process sees it; `None` where the plugin has none at the moment. It is for
+    /// looking, as `top` does: by the time it is used another process may have it.
+    pub fn worker_pid(&self) -> Option<u32> {
+        self.worker.as_ref().map(|worker| worker.process.pid())
+    }
+
     /// The signature of an export. `interface` is empty for one that stands alone.
     pub fn function(&self, interface: &str, name: &str) -> Option<&Function> {
         self.compiled.description.exports.iter().find_map(|item| match &item.what {

@@ -511,6 +511,11 @@ impl Process {
         }
     }
 
+    /// Its pid, in our namespace.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// CPU time it has used.
     pub fn cpu_time(&self) -> Option<Duration> {
         self.clock.as_ref()?.read()

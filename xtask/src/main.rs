@@ -5,10 +5,12 @@
 
 mod build;
 mod check;
+mod count;
 mod demo;
 mod fetch;
 mod fuzz;
 mod guests;
+mod performance;
 mod step;
 mod test;
 mod vm;
@@ -44,6 +46,24 @@ const COMMANDS: &[Command] = &[
         help: guests::HELP,
         run: guests::run,
     },
+    Command {
+        name: "peers",
+        summary: "measure others beside Bulkhead",
+        help: performance::PEERS_HELP,
+        run: performance::peers,
+    },
+    Command {
+        name: "performance",
+        summary: "measure everything into docs/performance.md",
+        help: performance::PERFORMANCE_HELP,
+        run: performance::performance,
+    },
+    Command {
+        name: "count",
+        summary: "count instructions of a call, compare with those recorded",
+        help: count::HELP,
+        run: count::run,
+    },
     Command { name: "fuzz", summary: "feed hostile bytes to what reads them", help: fuzz::HELP, run: fuzz::run },
     Command { name: "vm", summary: "run tests on Debian 12, in a virtual machine", help: vm::HELP, run: vm::run },
 ];
@@ -76,7 +96,7 @@ fn main() -> ExitCode {
 fn overview() -> String {
     let mut text = String::from("usage: cargo xtask COMMAND [--help]\n\n");
     for command in COMMANDS {
-        text.push_str(&format!("  {:<8} {}\n", command.name, command.summary));
+        text.push_str(&format!("  {:<11} {}\n", command.name, command.summary));
     }
     text
 }

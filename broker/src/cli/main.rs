@@ -1,5 +1,6 @@
 //! The `bulkhead` command.
 
+mod bench;
 mod ends;
 mod explain;
 mod policy;
@@ -31,6 +32,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    Bench(Box<bench::Bench>),
     /// Check, explain, compare, weigh, try and learn policies.
     #[command(subcommand)]
     Policy(policy::Action),
@@ -42,6 +44,9 @@ enum Action {
     /// Print the manual page of this command, in roff.
     #[command(hide = true)]
     Manual,
+    /// The second process of `bench`.
+    #[command(hide = true)]
+    BenchFloor,
     /// One probe of `doctor`, in a process of its own.
     #[command(hide = true)]
     DoctorProbe {
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
     match Cli::parse().action {
         Action::Run(run) => run.go(),
         Action::Doctor { programs, json } => examine(programs, json),
+        Action::Bench(bench) => bench.go(),
         Action::Policy(action) => action.go(),
         Action::Completions { shell } => {
             let mut script = Vec::new();
@@ -68,6 +74,10 @@ fn main() -> ExitCode {
                 Err(_) => ExitCode::FAILURE,
             }
         }
+        Action::BenchFloor => match bulkhead::bench::serve_floor() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
         Action::DoctorProbe { name } => print(doctor::run_probe(&name).as_bytes()),
     }
 }

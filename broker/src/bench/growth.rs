@@ -1,0 +1,215 @@
+//! How cost grows: with workers that are there at the same time, with the payload, and with callers.
+
+use super::{Bench, Error, calls, guests, samples::Samples};
+use crate::{Plugin, policy::Policy};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde::Serialize;
+use std::{
+    fs,
+    thread::{self, sleep},
+    time::{Duration, Instant},
+};
+
+/// What grows, and what of it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Growth {
+    /// With workers.
+    pub workers: Vec<Workers>,
+    /// With payload.
+    pub payloads: Vec<Payload>,
+    /// With callers.
+    pub callers: Vec<Callers>,
+    /// What was not reached, and why.
+    pub not_reached: Vec<String>,
+}
+
+/// So many workers at the same time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Workers {
+    /// How many.
+    pub workers: usize,
+    /// The last tenth of the starts, to the first result: the median.
+    pub start_us: Option<f64>,
+    /// One call to each in turn: the median. Each finds its worker asleep.
+    pub call_us: Option<f64>,
+    /// What the machine has less of, kernel included, for each worker.
+    pub all_told_kib: Option<f64>,
+    /// Times per second that any thread of the broker woke up while nobody called.
+    pub wakeups_per_second: Option<f64>,
+}
+
+/// A payload of so many bytes there and back.
+#[derive(Clone, Debug, Serialize)]
+pub struct Payload {
+    /// How many, each way.
+    pub bytes: usize,
+    /// A call.
+    pub median_us: Option<f64>,
+    /// 99 of 100 are not above it.
+    pub p99_us: Option<f64>,
+    /// The bare copies.
+    pub limit_us: Option<f64>,
+}
+
+/// So many threads that call, each its own plugin.
+#[derive(Clone, Debug, Serialize)]
+pub struct Callers {
+    /// How many.
+    pub callers: usize,
+    /// Calls per second, all together.
+    pub calls_per_second: f64,
+}
+
+const WORKERS: &[usize] = &[1, 10, 100, 1000];
+const PAYLOADS: &[usize] = &[64, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20];
+const CALLERS: &[usize] = &[1, 2, 4, 8, 16];
+/// Time for workers to get as many as they are to be.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Measures. What cannot be reached is said.
+pub fn measure(bench: &mut Bench, quick: bool, progress: &mut dyn FnMut(&str)) -> Growth {
+    let mut growth = Growth::default();
+    let most = if quick { 10 } else { usize::MAX };
+    if let Err(error) = workers(bench, most, &mut growth, progress) {
+        let reached = growth.workers.last().map_or(0, |row| row.workers);
+        growth.not_reached.push(format!("more than {reached} workers: {error}"));
+    }
+    for bytes in PAYLOADS {
+        progress(&format!("payload of {bytes} bytes"));
+        match payload(bench, *bytes) {
+            Ok(row) => growth.payloads.push(row),
+            Err(error) => growth.not_reached.push(format!("a payload of {bytes} bytes: {error}")),
+        }
+    }
+    for callers in CALLERS.iter().copied().filter(|callers| *callers <= most) {
+        progress(&format!("{callers} callers"));
+        match concurrent(bench, callers) {
+            Ok(row) => growth.callers.push(row),
+            Err(error) => growth.not_reached.push(format!("{callers} callers: {error}")),
+        }
+    }
+    growth
+}
+
+fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    more_descriptors();
+    let args = guests::sixty_four();
+    let before = available_kib();
+    let since = Instant::now();
+    let mut plugins: Vec<Plugin> = Vec::new();
+    for wanted in WORKERS.iter().copied().filter(|wanted| *wanted <= most) {
+        progress(&format!("{wanted} workers"));
+        let mut starts = Samples::default();
+        while plugins.len() < wanted {
+            if since.elapsed() > PATIENCE {
+                return Err(Error::Cannot(format!("{} were started in {PATIENCE:?}", plugins.len())));
+            }
+            let at = Instant::now();
+            let mut plugin = bench.module()?;
+            guests::echo(&mut plugin, &args)?;
+            if plugins.len() >= wanted - wanted.div_ceil(10) {
+                starts.push(at.elapsed());
+            }
+            plugins.push(plugin);
+        }
+        // Where others gave back more meanwhile than the workers took, this says nothing.
+        let used = before.zip(available_kib()).and_then(|(before, now)| before.checked_sub(now));
+        let used = used.map(|kib| kib as f64 / wanted as f64);
+        let wakeups = wakeups(Duration::from_secs(1));
+        let mut calls = Samples::default();
+        while calls.count() < 100 {
+            for plugin in &mut plugins {
+                let at = Instant::now();
+                guests::echo(plugin, &args)?;
+                calls.push(at.elapsed());
+            }
+        }
+        growth.workers.push(Workers {
+            workers: wanted,
+            start_us: starts.median(),
+            call_us: calls.median(),
+            all_told_kib: used.filter(|_| wanted >= 100),
+            wakeups_per_second: wakeups,
+        });
+    }
+    Ok(())
+}
+
+fn payload(bench: &mut Bench, bytes: usize) -> Result<Payload, Error> {
+    let policy = roomy(&bench.policy, bytes as u64);
+    let mut plugin = guests::load(&bench.broker, guests::COMPONENT, &policy)?;
+    let (samples, floor) = calls::echoes(bench, &mut plugin, bytes)?;
+    Ok(Payload { bytes, median_us: samples.median(), p99_us: samples.p99(), limit_us: floor.median() })
+}
+
+/// The policy, with room for a payload of this size.
+pub fn roomy(policy: &Policy, bytes: u64) -> Policy {
+    let mut policy = policy.clone();
+    let at_least = |limit: &mut u64, bytes: u64| *limit = (*limit).max(bytes);
+    at_least(&mut policy.invocation.max_message, bytes + (1 << 16));
+    at_least(&mut policy.wasm.memory, 4 * bytes);
+    at_least(&mut policy.wasm.hostcall_bytes, 64 * bytes);
+    at_least(&mut policy.process.memory, (256 << 20) + 16 * bytes);
+    at_least(&mut policy.process.file_size, 4 * bytes);
+    policy
+}
+
+fn concurrent(bench: &Bench, callers: usize) -> Result<Callers, Error> {
+    let args = guests::sixty_four();
+    let mut plugins: Vec<Plugin> = (0..callers).map(|_| bench.module()).collect::<Result<_, _>>()?;
+    for plugin in &mut plugins {
+        guests::echo(plugin, &args)?;
+    }
+    let (at, end) = (Instant::now(), Instant::now() + bench.time / 3);
+    let counts: Result<Vec<usize>, Error> = thread::scope(|scope| {
+        let threads: Vec<_> = plugins.iter_mut().map(|plugin| scope.spawn(|| calls_until(plugin, end))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(0))).collect()
+    });
+    let calls: usize = counts?.iter().sum();
+    Ok(Callers { callers, calls_per_second: calls as f64 / at.elapsed().as_secs_f64() })
+}
+
+fn calls_until(plugin: &mut Plugin, end: Instant) -> Result<usize, Error> {
+    let args = guests::sixty_four();
+    let mut calls = 0;
+    while Instant::now() < end {
+        guests::echo(plugin, &args)?;
+        calls += 1;
+    }
+    Ok(calls)
+}
+
+/// As many descriptors as the host allows this process: each worker takes some.
+fn more_descriptors() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// MemAvailable of /proc/meminfo.
+fn available_kib() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.split_whitespace().next()?.parse().ok()
+}
+
+/// How often threads of this process but the one that asks go to sleep and wake up again, per second.
+fn wakeups(time: Duration) -> Option<f64> {
+    let own = nix::unistd::gettid().to_string();
+    let switches = || -> Option<u64> {
+        let mut sum = 0;
+        for task in fs::read_dir("/proc/self/task").ok()? {
+            let task = task.ok()?;
+            if task.file_name().to_string_lossy() == own {
+                continue;
+            }
+            let status = fs::read_to_string(task.path().join("status")).ok()?;
+            let lines = status.lines().filter_map(|line| line.split_once("voluntary_ctxt_switches:"));
+            sum += lines.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum::<u64>();
+        }
+        Some(sum)
+    };
+    let before = switches()?;
+    let at = Instant::now();
+    sleep(time);
+    Some(switches()?.saturating_sub(before) as f64 / at.elapsed().as_secs_f64())
+}
