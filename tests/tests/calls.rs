@@ -50,11 +50,10 @@ const RUNS: &str = r#"(component
   (func (export "bytes-of") (param "v" string) (result (list u8))
     (canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"#;
 
-fn batch(
-    loaded: &mut Loaded,
-    export: &Export,
-    args: &[i32],
-) -> (Result<(), Outcome>, Vec<Result<Vec<Value>, Outcome>>) {
+/// What became of one call: its results, or its end.
+type Ended = Result<Vec<Value>, Outcome>;
+
+fn batch(loaded: &mut Loaded, export: &Export, args: &[i32]) -> (Result<(), Outcome>, Vec<Ended>) {
     let args: Vec<[Value; 1]> = args.iter().map(|n| [Value::S32(*n)]).collect();
     let mut ends = Vec::new();
     let calls = args.iter().map(|args| &args[..]);
