@@ -82,11 +82,11 @@ impl Invocation<'_> {
         let end = match request {
             Request::Named(call) => {
                 let sent = process.link.send(&ToWorker::Invoke { id: self.id, call });
-                sent.map_err(unsent).and_then(|()| self.follow(process, pace, results))
+                self.follow_sent(sent, process, pace, results)
             }
             Request::Bound(export, args) => {
                 let sent = process.link.send_call(&hot::Call { id: self.id, export, args });
-                sent.map_err(unsent).and_then(|()| self.follow(process, pace, results))
+                self.follow_sent(sent, process, pace, results)
             }
             Request::Many(export, calls, each) => self.run_many(process, pace, (export, calls), each, results),
         };
@@ -126,6 +126,21 @@ impl Invocation<'_> {
                 End::Returned => each(Ok(results)),
                 End::Other(outcome) => each(Err(outcome)),
             }
+        }
+    }
+
+    /// Follows a call that was sent. One that cannot be, because it is too large, has left the worker as it was.
+    fn follow_sent(
+        &mut self,
+        sent: Result<(), ring::Error>,
+        process: &mut Process,
+        pace: &mut Pace,
+        results: &mut Vec<Value>,
+    ) -> Result<End, Outcome> {
+        match sent {
+            Ok(()) => self.follow(process, pace, results),
+            Err(error @ ring::Error::Unsendable(_)) => Ok(End::Other(unsent(error))),
+            Err(error) => Err(protocol(error)),
         }
     }
 

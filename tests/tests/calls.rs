@@ -1,6 +1,8 @@
 //! Calls by an embedder: exports that are looked up once, batches, and large arguments.
 
-use bulkhead::{Broker, Export, Outcome, Plugin, PluginOptions, Source, Value, policies, policy::Policy};
+use bulkhead::{
+    Broker, Export, Outcome, Plugin, PluginOptions, Source, Value, policies, policy::Policy, value::Values,
+};
 use bulkhead_tests::{Scratch, guest, programs::programs};
 use std::time::Duration;
 
@@ -193,4 +195,20 @@ fn without_looking_calls_come_back_all_the_same() {
         loaded.plugin.call_export(&next, &[], &mut results).unwrap();
         assert_eq!(results, [Value::S32(n)]);
     }
+}
+
+#[test]
+fn arguments_that_are_too_large_are_refused_and_cost_no_worker() {
+    let mut policy = standard();
+    policy.invocation.max_message = 64 << 10;
+    let mut loaded = load(&wat::parse_str(RUNS).unwrap(), policy);
+    let before = loaded.plugin.worker_pid();
+
+    let refused = loaded.plugin.call("bytes", &[Value::Bytes(vec![0; 65 << 10])]);
+
+    assert!(matches!(&refused, Outcome::Refused(why) if why.message.contains("the arguments")), "{refused:?}");
+    let small = Value::Bytes(vec![7; 8]);
+    assert_eq!(loaded.plugin.call("bytes", std::slice::from_ref(&small)), Outcome::Returned(Values(vec![small])));
+    assert_eq!(loaded.plugin.worker_pid(), before);
+    assert!(before.is_some());
 }
