@@ -354,9 +354,6 @@ impl Process {
                 evidence: format!("host user id {uid}, made from its pid: no other process has it"),
                 when: When::ThisWorker,
             },
-            Identity::Subordinate => {
-                Achieved::Enforced { evidence: format!("host user id {uid}, from /etc/subuid"), when: When::ThisWorker }
-            }
             Identity::Shared => Achieved::Missing {
                 cause: format!("runs as the broker's own user id {uid}; run the broker as root for distinct ids"),
             },

@@ -165,12 +165,6 @@ impl<'a> Examination<'a> {
     /// Distinct ids need root; without it workers share the broker's own.
     fn identities(&self, facts: &Facts) -> Finding {
         let layer = Some(Layer::Identity);
-        let subordinate = match (facts.subuid, facts.subgid) {
-            (Some((first, count)), Some(_)) => {
-                format!("subordinate ids {first} to {}", u64::from(first) + u64::from(count) - 1)
-            }
-            _ => "no subordinate ids".to_owned(),
-        };
         if facts.root {
             return Finding {
                 layer,
@@ -180,7 +174,7 @@ impl<'a> Examination<'a> {
         Finding {
             what: "identity".to_owned(),
             status: if self.requires(Layer::Identity) { Status::Lack } else { Status::Warn },
-            detail: format!("workers share the broker's own user id ({subordinate})"),
+            detail: "workers share the broker's own user id".to_owned(),
             cause: Some("only root can give each worker a user id of its own".to_owned()),
             cure: Some("run the broker as root, for instance as a system service".to_owned()),
             layer,

@@ -1,6 +1,6 @@
 //! What /proc and /sys say of this host and this process. Nothing is tried here.
 
-use nix::unistd::{Uid, User, geteuid, getuid};
+use nix::unistd::geteuid;
 use std::{fs, path::Path};
 
 /// See the module. `None`: the host does not have the knob, or does not show it.
@@ -22,10 +22,6 @@ pub(super) struct Facts {
     pub lsm: Option<String>,
     /// This program may be in a container: the files that container runtimes leave.
     pub container: Option<&'static str>,
-    /// First subordinate user id and count.
-    pub subuid: Option<(u32, u32)>,
-    /// The same for groups.
-    pub subgid: Option<(u32, u32)>,
     /// Swap devices and files.
     pub swaps: usize,
 }
@@ -34,8 +30,6 @@ impl Facts {
     pub fn look() -> Facts {
         let read = |path: &str| fs::read_to_string(path).ok();
         let number = |path: &str| read(path)?.trim().parse().ok();
-        let uid = getuid();
-        let user = User::from_uid(uid).ok().flatten().map(|user| user.name).unwrap_or_default();
         Facts {
             root: geteuid().is_root(),
             release: read("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
@@ -45,8 +39,6 @@ impl Facts {
             seccomp_filtered: read("/proc/self/status").is_some_and(|status| seccomp_mode(&status) == Some(2)),
             lsm: read("/sys/kernel/security/lsm").map(|text| text.trim().to_owned()),
             container: container(),
-            subuid: read("/etc/subuid").and_then(|text| subordinate(&text, &user, uid)),
-            subgid: read("/etc/subgid").and_then(|text| subordinate(&text, &user, uid)),
             swaps: read("/proc/swaps").map_or(0, |text| text.lines().count().saturating_sub(1)),
         }
     }
@@ -61,17 +53,6 @@ pub(super) fn version(release: &str) -> Option<(u32, u32)> {
 /// The seccomp mode in the text of `/proc/self/status`: 0 none, 1 strict, 2 filter.
 fn seccomp_mode(status: &str) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Seccomp:")?.trim().parse().ok())
-}
-
-/// First id and count of a user in the text of `/etc/subuid`, which names users by name or by number (subuid(5)).
-fn subordinate(text: &str, user: &str, uid: Uid) -> Option<(u32, u32)> {
-    text.lines().find_map(|line| {
-        let mut parts = line.split(':');
-        let name = parts.next()?;
-        let ours = !name.is_empty() && (name == user || name == uid.to_string());
-        let range = (parts.next()?.trim().parse().ok()?, parts.next()?.trim().parse().ok()?);
-        (ours && range.1 > 0).then_some(range)
-    })
 }
 
 fn container() -> Option<&'static str> {
@@ -90,16 +71,6 @@ mod tests {
         assert_eq!(version("5.15-rc1"), Some((5, 15)));
         assert_eq!(version("4.18.0-513.el8"), Some((4, 18)));
         assert_eq!(version("unknown"), None);
-    }
-
-    #[test]
-    fn subordinate_ids_are_found_by_name_and_by_number() {
-        let text = "alice:100000:65536\n1001:165536:65536\nbob:300000:0\nbroken\n:1:2\n";
-
-        assert_eq!(subordinate(text, "alice", Uid::from_raw(1000)), Some((100_000, 65536)));
-        assert_eq!(subordinate(text, "carol", Uid::from_raw(1001)), Some((165_536, 65536)));
-        assert_eq!(subordinate(text, "bob", Uid::from_raw(1002)), None);
-        assert_eq!(subordinate(text, "", Uid::from_raw(1003)), None);
     }
 
     #[test]

@@ -127,8 +127,6 @@ pub enum Event {
 pub enum Identity {
     /// As root: an id that no other process on the host has.
     Distinct,
-    /// Rootless, from /etc/subuid.
-    Subordinate,
-    /// Rootless without subordinate ids: the broker's own.
+    /// Rootless: the broker's own.
     Shared,
 }

@@ -177,7 +177,7 @@ const LAYERS: &[Weight] = &[
     layer(Layer::CgroupMemory, "require.cgroup.memory", 20, CGROUP),
     layer(Layer::WasmLimits, "require.wasm.limits", 20, REQUIRE),
     layer(Layer::Interrupt, "require.invocation.interrupt", 20, REQUIRE),
-    layer(Layer::Identity, "require.identity", 10, "\"required\": it wants root, or subordinate ids (/etc/subuid)"),
+    layer(Layer::Identity, "require.identity", 10, "\"required\": it wants root"),
     layer(Layer::NamespaceIpc, "require.namespace.ipc", 15, REQUIRE),
     layer(Layer::ResourceLimits, "require.rlimits", 15, REQUIRE),
     layer(Layer::NotDumpable, "require.not_dumpable", 15, REQUIRE),
