@@ -298,10 +298,10 @@ impl Invocation<'_> {
     }
 }
 
-/// Why a call was not sent.
-fn unsent(error: ring::Error) -> Outcome {
+/// Why a call was not sent, or what the worker must be told before it.
+pub(crate) fn unsent(error: ring::Error) -> Outcome {
     match error {
-        ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the arguments: {e}") }),
+        ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the call: {e}") }),
         e => protocol(e),
     }
 }

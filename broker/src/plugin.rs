@@ -7,7 +7,7 @@ use crate::{
     export::{Export, Exports},
     filter,
     idle::Idle,
-    invocation::{End, Invocation, Request},
+    invocation::{End, Invocation, Request, unsent},
     learn, limits,
     memfd::Sealed,
     process::{Process, Spec, Woken, failed, protocol, refused_call, timed_out},
@@ -510,14 +510,16 @@ impl Plugin {
         if let Some(recorder) = &self.learning {
             recorder.new_worker();
         }
-        await_ready(&mut process, self.policy.invocation.load_timeout, self.learning.as_ref()).inspect_err(
-            |fresh| match fresh {
-                Fresh::Ended(end) => self.suspect(end),
-                Fresh::Stale(_) => {}
-            },
-        )?;
-        process.steps.push(("load the plugin".to_owned(), u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX)));
-        let layers = after_loading(&self.policy, &mut process, &battery)?;
+        let ready = await_ready(&mut process, self.policy.invocation.load_timeout, self.learning.as_ref());
+        let took = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        process.steps.push(("load the plugin".to_owned(), took));
+        let layers =
+            ready.and_then(|()| Ok(after_loading(&self.policy, &mut process, &battery)?)).inspect_err(|fresh| {
+                match fresh {
+                    Fresh::Ended(end) => self.suspect(end),
+                    Fresh::Stale(_) => {}
+                }
+            })?;
         self.report.fill(class.to_string(), layers, &process.steps, battery.attempts.len());
         let spin = spin(&self.policy);
         let idle = Idle::new(Instant::now(), process.cpu_time(), spin);
@@ -626,7 +628,7 @@ impl Worker {
         if self.bound < exports.len() {
             for (interface, name) in exports.from(self.bound) {
                 let (interface, name) = (interface.to_owned(), name.to_owned());
-                self.process.link.send(&ToWorker::Bind { interface, name }).map_err(protocol)?;
+                self.process.link.send(&ToWorker::Bind { interface, name }).map_err(unsent)?;
             }
             self.bound = exports.len();
         }

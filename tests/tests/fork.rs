@@ -5,6 +5,7 @@ use bulkhead::{
     policy::{Policy, StartBy},
 };
 use bulkhead_tests::{
+    Scratch,
     guest::guest,
     left::{descendants, workers_of},
     programs::{lasting, programs},
@@ -16,6 +17,7 @@ use nix::{
 };
 use std::{
     fs,
+    os::unix::fs::symlink,
     sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
     time::Duration,
@@ -187,4 +189,30 @@ fn a_parent_has_nothing_open_but_its_socket() {
     let sockets = open.iter().filter(|what| what.starts_with("socket:")).count();
     let null = open.iter().filter(|what| *what == "/dev/null").count();
     assert_eq!((sockets, null, open.len()), (1, 3, 4), "{open:?}");
+}
+
+#[test]
+fn after_a_lie_at_the_load_workers_have_another_parent() {
+    let Some(_alone) = alone("after_a_lie_at_the_load_workers_have_another_parent") else { return };
+    let (scratch, mut lying) = (Scratch::new(), policy(StartBy::Fork));
+    let folder = scratch.folder("programs");
+    for (name, program) in [
+        ("bulkhead-launcher", "bulkhead-launcher"),
+        ("bulkhead-compiler", "bulkhead-compiler"),
+        ("bulkhead-worker", "bulkhead-attacker"),
+    ] {
+        symlink(programs().join(program), folder.join(name)).unwrap();
+    }
+    let broker = Broker::builder().programs(folder).cache(lasting("attack-cache")).build().unwrap();
+    let parent = {
+        let _honest = load(&broker, "scalars", StartBy::Fork);
+        parent_beside(worker())
+    };
+    lying.wasm.table_elements = bulkhead_attacks::at_load("ready_without_closing");
+
+    let lied = broker.load(Source::Bytes(&guest("scalars")), PluginOptions::new(lying));
+
+    assert!(matches!(lied.err(), Some(Outcome::Violation(_))));
+    let _honest = load(&broker, "scalars", StartBy::Fork);
+    assert_ne!(parent_beside(worker()), parent);
 }

@@ -3,7 +3,7 @@
 //! A hint is made of an outcome and a policy alone. What a worker claims is hostile: of it only the names of keys that are
 //! known here count, and numbers within the bounds of those keys. No hint changes anything; a person decides.
 
-mod never;
+pub(super) mod never;
 #[cfg(test)]
 mod tests;
 mod verdict;

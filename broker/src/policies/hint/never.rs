@@ -2,7 +2,7 @@
 //! speaks.
 
 /// Why a call should never be allowed to a worker.
-pub(super) fn why(name: &str) -> Option<&'static str> {
+pub(in crate::policies) fn why(name: &str) -> Option<&'static str> {
     NEVER.iter().find(|(_, calls)| calls.contains(&name)).map(|(why, _)| *why)
 }
 
