@@ -60,6 +60,7 @@ mod invocation;
 mod kept;
 mod launcher;
 mod limits;
+mod loading;
 mod plugin;
 mod process;
 mod programs;

@@ -2,15 +2,16 @@
 
 use crate::{
     broker::Inner,
-    class::{Battery, Class},
+    class::Class,
     compile::{self, Compiled},
     export::{Export, Exports},
     filter,
     idle::Idle,
     invocation::{End, Invocation, Request, unsent},
     learn, limits,
+    loading::{Fresh, after_loading, await_ready, sacrifice},
     memfd::Sealed,
-    process::{Process, Spec, Woken, failed, protocol, refused_call, timed_out},
+    process::{Process, Spec, failed},
     report::Report,
     spec,
     stdio::{Collected, Input, Output, Streams},
@@ -18,12 +19,11 @@ use crate::{
 };
 use bulkhead_shared::{
     describe::{Description, Function, ItemKind, Kind},
-    layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
         setup::{Load, Prepare, Role},
-        worker::{Call, Dir, Engine as Knobs, FromWorker, LoadFailure, Plugin as Order, ToWorker, Wasi},
+        worker::{Call, Dir, Engine as Knobs, Plugin as Order, ToWorker, Wasi},
     },
-    outcome::{Death, Outcome, Phase, Refusal, Violation},
+    outcome::{Outcome, Refusal, Violation},
     policy::{DirGrant, Engine, Policy, StartBy},
     ring::Pace,
     value::{Value, Values},
@@ -581,36 +581,6 @@ fn spin(policy: &Policy) -> Duration {
     }
 }
 
-/// Why a fresh worker did not come up.
-enum Fresh {
-    /// The native code does not fit.
-    Stale(String),
-    /// Anything else.
-    Ended(Outcome),
-}
-
-impl Fresh {
-    fn into_outcome(self) -> Outcome {
-        match self {
-            // Compiled a moment ago, and still it does not fit. Broker, compiler and worker may be of different builds; but the
-            // word for it is that of a worker that has its load, and of a plugin that may have reached it.
-            Fresh::Stale(reason) => Outcome::Refused(Refusal {
-                message: format!(
-                    "the worker cannot load the native code that the compiler has just made: {reason}; if no plugin can be \
-                     loaded, install worker and compiler of one build"
-                ),
-            }),
-            Fresh::Ended(outcome) => outcome,
-        }
-    }
-}
-
-impl From<Outcome> for Fresh {
-    fn from(outcome: Outcome) -> Fresh {
-        Fresh::Ended(outcome)
-    }
-}
-
 impl Worker {
     /// A call begins. A worker that has spoken, or used CPU time, while nobody asked it anything is up to something. One that is
     /// not is told of the exports that it does not know yet.
@@ -646,136 +616,6 @@ impl Worker {
         }
         if std::mem::take(&mut self.look_at_memory) {
             report.note_memory(self.process.memory_peak());
-        }
-    }
-}
-
-/// Waits until the plugin is loaded and closed in.
-fn await_ready(process: &mut Process, timeout: Duration, learning: Option<&learn::Recorder>) -> Result<(), Fresh> {
-    let deadline = Instant::now() + timeout;
-    let mut ended = false;
-    loop {
-        match process.link.try_receive::<FromWorker>().map_err(protocol)? {
-            Some(FromWorker::Ready) => return Ok(()),
-            Some(FromWorker::LoadFailed(failure)) => {
-                learn::not_loaded(learning, &failure);
-                return Err(load_failed(failure));
-            }
-            Some(FromWorker::Panicked(message)) => {
-                let what = format!("the worker's own code panicked: {message}");
-                return Err(Outcome::Violation(Violation::Protocol { what }).into());
-            }
-            Some(said) if learn::heard(learning, &said)? => continue,
-            Some(_) => {
-                let what = "a message that is not permitted while loading".to_owned();
-                return Err(Outcome::Violation(Violation::Protocol { what }).into());
-            }
-            None if ended => return Err(process.post_mortem().into()),
-            None => {}
-        }
-        match process.wait(Some(deadline), true)? {
-            Woken::Peer | Woken::Caller => {}
-            Woken::Deadline => return Err(timed_out(timeout, Phase::Loading).into()),
-            Woken::Refused(call) if learn::answered(learning, process, call)? => {}
-            Woken::Refused(call) => return Err(refused_call(call).into()),
-            Woken::Ended => ended = true,
-        }
-    }
-}
-
-/// A worker's word for why it could not load. It is hostile: none of this may be blamed on the host.
-fn load_failed(failure: LoadFailure) -> Fresh {
-    Fresh::Ended(match failure {
-        LoadFailure::Stale(reason) => return Fresh::Stale(reason),
-        LoadFailure::Imports(missing) => {
-            Outcome::Refused(Refusal { message: format!("imports that nobody provides:\n  {}", missing.join("\n  ")) })
-        }
-        LoadFailure::Trap(trap) => Outcome::Trapped(trap),
-        LoadFailure::OutOfMemory(limit @ bulkhead_shared::outcome::MemoryLimit::Wasm { .. }) => {
-            Outcome::OutOfMemory(limit)
-        }
-        LoadFailure::OutOfMemory(_) => {
-            Outcome::Violation(Violation::Protocol { what: "a worker cannot know the kernel's limit".to_owned() })
-        }
-        LoadFailure::Closing(reason) => {
-            Outcome::Refused(Refusal { message: format!("the worker was not closed in: {reason}") })
-        }
-        LoadFailure::Other(reason) => Outcome::Refused(Refusal { message: reason }),
-    })
-}
-
-/// Runs the sacrifice of a class to its end.
-fn sacrifice(broker: &Inner, spec: Spec<'_>) -> Result<Battery, Outcome> {
-    let mdwe_wanted = spec.policy.require.get(&Layer::Mdwe).copied().unwrap_or(Requirement::Required);
-    let process = Process::start(&broker.launcher, &broker.cgroups, spec)?;
-    let death = process.death();
-    let mdwe = mdwe_wanted != Requirement::Off
-        && process.layers.iter().any(|l| l.layer == Layer::Mdwe && matches!(l.achieved, Achieved::Enforced { .. }));
-    Ok(Battery { attempts: process.attempts.clone(), closing: death == Death::Signal(libc::SIGSYS), mdwe })
-}
-
-/// The layers that hold only once the plugin is loaded, from what shows from outside and from the sacrifice.
-fn after_loading(policy: &Policy, process: &mut Process, battery: &Battery) -> Result<Vec<LayerReport>, Outcome> {
-    let requirement = |layer| policy.require.get(&layer).copied().unwrap_or(Requirement::Required);
-    let mut layers = process.layers.clone();
-    let mut enter = |layer: Layer, holds: Result<String, String>, when: When| {
-        let requirement = requirement(layer);
-        let achieved = match (requirement, holds) {
-            (Requirement::Off, _) => Achieved::Off,
-            (_, Ok(evidence)) => Achieved::Enforced { evidence, when },
-            (_, Err(cause)) => Achieved::Missing { cause },
-        };
-        layers.push(LayerReport { layer, requirement, achieved });
-    };
-    let closing = match (battery.closing, process.filters_before_load, process.filters()) {
-        (true, Some(before), Some(now)) if now > before => {
-            Ok("/proc shows one filter more than before the load; a worker of this class that asked for executable \
-                memory was killed by SIGSYS"
-                .to_owned())
-        }
-        (false, ..) => Err("a worker of this class that asked for executable memory was not killed".to_owned()),
-        (true, None, _) => Err("/proc does not say how many filters there are".to_owned()),
-        // From its load on it is hostile: what it leaves out is its own doing, and no lack of the host's.
-        (true, Some(_), None) => return Err(process.post_mortem()),
-        (true, Some(_), Some(_)) if requirement(Layer::SeccompClosing) == Requirement::Required => {
-            let what = "the worker said that it is ready without the closing filter".to_owned();
-            return Err(Outcome::Violation(Violation::Protocol { what }));
-        }
-        (true, Some(_), Some(_)) => Err("/proc shows no filter more than before the load".to_owned()),
-    };
-    enter(Layer::SeccompClosing, closing, When::ThisWorker);
-    let mdwe = match battery.mdwe {
-        true => Ok("PR_GET_MDWE showed it in a worker of this class".to_owned()),
-        false => Err("this kernel does not know PR_SET_MDWE; run Linux 6.3 or newer".to_owned()),
-    };
-    enter(Layer::Mdwe, mdwe, When::ThisClassSinceBoot);
-    enter(
-        Layer::WasmLimits,
-        Ok(format!(
-            "the runtime was given {} bytes of memory, {} table elements, {} instances, {} bytes of stack",
-            policy.wasm.memory, policy.wasm.table_elements, policy.wasm.instances, policy.wasm.stack
-        )),
-        When::ThisWorker,
-    );
-    enter(
-        Layer::Interrupt,
-        Ok("the broker holds the deadline, and the pidfd to end the worker by".to_owned()),
-        When::ThisWorker,
-    );
-    layers.sort_by_key(|line| line.layer);
-    match layers.iter().find(|line| !line.satisfied()) {
-        None => Ok(layers),
-        Some(line) => {
-            let cause = match &line.achieved {
-                Achieved::Missing { cause } => cause.clone(),
-                _ => String::new(),
-            };
-            Err(Outcome::SetupFailed(bulkhead_shared::outcome::SetupFailure {
-                step: "compare with policy".to_owned(),
-                layer: Some(line.layer),
-                cause,
-                cure: Some("`bulkhead doctor` says what this host lacks; a policy may say best-effort".to_owned()),
-            }))
         }
     }
 }
