@@ -1,6 +1,7 @@
 //! One call, from the message that makes it to its end: input, output, the deadline, and everything that can go wrong.
 
 use crate::{
+    denials::Denials,
     learn,
     process::{Process, Woken, protocol, refused_call, timed_out},
     stdio::{Collected, Next, Offer, Streams},
@@ -36,6 +37,8 @@ pub(crate) struct Invocation<'a> {
     pub held: Option<(Stream, Vec<u8>)>,
     /// Whose limits apply.
     pub policy: &'a Policy,
+    /// Where what it is refused is kept.
+    pub denials: &'a mut Denials,
     /// Where what it asks for is recorded, while a policy is learned.
     pub learning: Option<&'a learn::Recorder>,
     /// Whether the broker slept while it ran.
@@ -173,7 +176,7 @@ impl Invocation<'_> {
                             what: format!("the worker's own code panicked: {message}"),
                         }));
                     }
-                    said if learn::heard(self.learning, &said)? => {}
+                    said if self.denials.heard(&said)? || learn::heard(self.learning, &said)? => {}
                     _ => return Err(not_permitted()),
                 }
                 if Instant::now() >= deadline {

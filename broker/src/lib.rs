@@ -53,6 +53,7 @@ mod broker;
 mod cells;
 mod class;
 mod compile;
+pub mod denials;
 mod error;
 mod export;
 mod idle;
@@ -76,6 +77,7 @@ mod verify;
 
 pub use broker::{Broker, BrokerBuilder, Source};
 pub use bulkhead_shared::{VERSION, describe, layer, outcome, outcome::Outcome, policy, text, value, value::Value};
+pub use denials::Denial;
 pub use error::Error;
 pub use export::Export;
 pub use plugin::{Command, Finished, Plugin, PluginOptions};

@@ -4,6 +4,7 @@
 use crate::{
     broker::Inner,
     class::Battery,
+    denials::Denials,
     learn,
     process::{Process, Spec, Woken, protocol, refused_call, timed_out},
 };
@@ -50,6 +51,7 @@ pub(crate) fn await_ready(
     process: &mut Process,
     timeout: Duration,
     learning: Option<&learn::Recorder>,
+    denials: &mut Denials,
 ) -> Result<(), Fresh> {
     let deadline = Instant::now() + timeout;
     let mut ended = false;
@@ -64,7 +66,7 @@ pub(crate) fn await_ready(
                 let what = format!("the worker's own code panicked: {message}");
                 return Err(Outcome::Violation(Violation::Protocol { what }).into());
             }
-            Some(said) if learn::heard(learning, &said)? => continue,
+            Some(said) if denials.heard(&said)? || learn::heard(learning, &said)? => continue,
             Some(_) => {
                 let what = "a message that is not permitted while loading".to_owned();
                 return Err(Outcome::Violation(Violation::Protocol { what }).into());

@@ -4,6 +4,7 @@ use crate::{
     broker::Inner,
     class::Class,
     compile::{self, Compiled},
+    denials::{Denial, Denials},
     export::{Export, Exports},
     filter,
     idle::Idle,
@@ -139,6 +140,7 @@ pub struct Plugin {
     next_call: u64,
     exports: Exports,
     learning: Option<learn::Recorder>,
+    denials: Denials,
 }
 
 /// A worker with the plugin loaded.
@@ -184,6 +186,7 @@ impl Plugin {
             next_call: 0,
             exports: Exports::new(),
             learning,
+            denials: Denials::default(),
         };
         plugin.report.learning = plugin.learning.is_some();
         match plugin.start_worker() {
@@ -233,6 +236,13 @@ impl Plugin {
     /// Each layer of the present worker, required or not, achieved or not, and how that was seen.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// What the plugin was refused since it was loaded, or since this was asked last; it lived on. Each once, a few dozen at most, as
+    /// its workers told, which are hostile. [`policies::hint::denied`](crate::policies::hint::denied) says what would allow it.
+    /// While a policy is learned, [`learn::Seen`] has the paths instead.
+    pub fn take_denials(&mut self) -> Vec<Denial> {
+        self.denials.take()
     }
 
     /// The pid of the present worker, as this process sees it; `None` where the plugin has none at the moment. It is for
@@ -392,6 +402,7 @@ impl Plugin {
             streams,
             held: None,
             policy: &self.policy,
+            denials: &mut self.denials,
             learning: self.learning.as_ref(),
             slept: false,
         };
@@ -416,11 +427,11 @@ impl Plugin {
             }
             self.lost.push_back(Instant::now());
             self.worker = None;
-            if let Err(outcome) = &ended {
-                self.suspect(outcome);
-            }
         }
         let collected = invocation.finish(&ended);
+        if let (false, Err(outcome)) = (healthy, &ended) {
+            self.suspect(outcome);
+        }
         (ended, collected)
     }
 
@@ -510,7 +521,9 @@ impl Plugin {
         if let Some(recorder) = &self.learning {
             recorder.new_worker();
         }
-        let ready = await_ready(&mut process, self.policy.invocation.load_timeout, self.learning.as_ref());
+        self.denials.new_worker(&self.grants, self.policy.filesystem.dirs.len(), self.policy.filesystem.tmp.is_some());
+        let timeout = self.policy.invocation.load_timeout;
+        let ready = await_ready(&mut process, timeout, self.learning.as_ref(), &mut self.denials);
         let took = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
         process.steps.push(("load the plugin".to_owned(), took));
         let layers =

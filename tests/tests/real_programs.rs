@@ -11,9 +11,12 @@ use std::{ffi::OsString, path::Path, time::Duration};
 
 const PLANETS: &str = include_str!("../../plugins/tabulate/planets.csv");
 
-/// What the guest wrote on standard error: all of it but Bulkhead's own lines.
+/// What the guest wrote on standard error: all of it but Bulkhead's own lines, and what it was denied, which is said last.
 fn guest_stderr(finished: &Finished) -> String {
-    finished.err().split_inclusive('\n').filter(|line| !line.starts_with("bulkhead: ")).collect()
+    let text = finished.err();
+    let lines = text.split_inclusive('\n');
+    let before = lines.take_while(|line| !(line.starts_with("bulkhead: ") && line.contains(": denied: ")));
+    before.filter(|line| !line.starts_with("bulkhead: ")).collect()
 }
 
 #[track_caller]

@@ -1,6 +1,6 @@
 //! A plugin that is a component.
 
-use crate::{guest::Guest, imports, learning, runtime::Runtime, trap, values, wasi};
+use crate::{guest::Guest, imports, runtime::Runtime, trap, values, wasi, watch};
 use bulkhead_shared::{
     describe::Command,
     message::worker::{Call, GuestEnd, LoadFailure},
@@ -49,9 +49,8 @@ impl Plugin {
         let mut linker = Linker::new(&runtime.engine);
         if let Some(wasi) = runtime.wasi() {
             wasi::link_preview2(&mut linker, wasi.clock()).map_err(trap::other)?;
-            if runtime.notes().is_some() {
-                learning::preview2::link(&mut linker, wasi::VERSION).map_err(trap::other)?;
-            }
+            watch::preview2::link(&mut linker, wasi::VERSION).map_err(trap::other)?;
+            watch::sockets::link(&mut linker, wasi::VERSION).map_err(trap::other)?;
         }
         imports::check_component(&linker, runtime.withheld(), component, &runtime.engine)?;
         // All names are known: what can fail now are their types.

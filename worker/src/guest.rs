@@ -1,13 +1,13 @@
 //! What a store holds beside the guest's instances.
 
-use crate::{clock::Clock, learning::Watch, limits::Limiter, wasi};
+use crate::{clock::Clock, limits::Limiter, wasi, watch::Watch};
 use wasmtime_wasi::{WasiCtxView, WasiView, p1::WasiP1Ctx};
 
 /// The data of a store.
 pub struct Guest {
     /// Counts what the guest takes.
     pub limiter: Limiter,
-    /// Notes what the guest asks for, while a policy is learned.
+    /// Notes what the guest asks for.
     pub watch: Option<Watch>,
     wasi: Option<Box<WasiP1Ctx>>,
     clock: Option<Clock>,

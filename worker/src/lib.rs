@@ -15,7 +15,6 @@ mod doorbell_unsafe;
 mod files;
 mod guest;
 mod imports;
-mod learning;
 mod limits;
 mod module;
 mod pages_unsafe;
@@ -30,6 +29,7 @@ mod stdio;
 mod trap;
 mod values;
 mod wasi;
+mod watch;
 pub mod wire;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A plugin that is a core module.
 
-use crate::{guest::Guest, imports, learning, runtime::Runtime, trap, wasi};
+use crate::{guest::Guest, imports, runtime::Runtime, trap, wasi, watch};
 use bulkhead_shared::{
     describe::Command,
     message::worker::{Call, GuestEnd, LoadFailure},
@@ -45,9 +45,7 @@ impl Plugin {
         let mut linker = Linker::new(&runtime.engine);
         if runtime.wasi().is_some() {
             wasi::link_preview1(&mut linker).map_err(trap::other)?;
-            if runtime.notes().is_some() {
-                learning::preview1::link(&mut linker).map_err(trap::other)?;
-            }
+            watch::preview1::link(&mut linker).map_err(trap::other)?;
         }
         let store = Store::new(&runtime.engine, Guest::new(runtime.limiter()));
         imports::check_module(&linker, runtime.withheld(), module, store)?;

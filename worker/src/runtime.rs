@@ -3,9 +3,9 @@
 use crate::{
     code_unsafe,
     guest::Guest,
-    learning::{Notes, Watch},
     limits::Limiter,
     wasi::{Wasi, Withheld},
+    watch::{Notes, Watch},
     wire::Shared,
 };
 use bulkhead_shared::{
@@ -62,7 +62,7 @@ impl Runtime {
         let (main_stack, _) = getrlimit(Resource::RLIMIT_STACK).context("getrlimit(RLIMIT_STACK)")?;
         let wanted = plugin.engine.stack.saturating_add(2 * bulkhead_engine::HOST_STACK as u64);
         let own_stack = wasi.is_some() || wanted > main_stack.min(MAX_ON_MAIN_STACK);
-        let notes = plugin.learning.then(|| Notes::new(wire));
+        let notes = wasi.is_some().then(|| Notes::new(wire, plugin.learning));
         let preopens = u32::try_from(plugin.wasi.dirs.len() + plugin.wasi.tmp.iter().len()).unwrap_or(0);
         let interrupt = plugin.engine.interrupt;
         Ok(Runtime { engine, limits: plugin.limits, interrupt, wasi, own_stack, notes, preopens })
@@ -84,7 +84,7 @@ impl Runtime {
         self.own_stack
     }
 
-    /// What was noted, while a policy is learned.
+    /// What is noted of guests that have WASI.
     pub fn notes(&self) -> Option<&Notes> {
         self.notes.as_ref()
     }
@@ -92,7 +92,7 @@ impl Runtime {
     /// What the guest has used, while a policy is learned.
     pub fn used(&self) -> Option<Used> {
         let stdin = self.wasi().is_some_and(Wasi::stdin_was_read);
-        self.notes().map(|notes| Used { stdin, ..notes.used() })
+        self.notes().and_then(Notes::used).map(|used| Used { stdin, ..used })
     }
 
     /// A limiter for a new store.

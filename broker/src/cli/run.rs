@@ -2,7 +2,7 @@
 
 use crate::{ends, explain, policy::SiteArgs, style};
 use bulkhead::{
-    Broker, Command, Error, Finished, Input, Outcome, Output, Plugin, PluginOptions, Report, Source,
+    Broker, Command, Denial, Error, Finished, Input, Outcome, Output, Plugin, PluginOptions, Report, Source,
     describe::{Function, ItemKind, Kind},
     outcome::Class,
     policies::hint::{self, Hint},
@@ -13,8 +13,9 @@ use bulkhead::{
 };
 use clap::Args;
 use std::{
+    fmt,
     io::{IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -71,6 +72,9 @@ pub struct Run {
     read: Option<(Resolved, Vec<Resolved>)>,
 }
 
+/// Most denials with one and the same hint that are shown one by one.
+const SHOWN_DENIALS: usize = 5;
+
 /// What a run came to.
 #[derive(serde::Serialize)]
 struct Ended<'a> {
@@ -87,8 +91,17 @@ struct Ended<'a> {
     dropped_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<Hint>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    denials: Vec<Refused<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<&'a Report>,
+}
+
+/// What the plugin was refused, and lived on.
+#[derive(serde::Serialize)]
+struct Refused<'a> {
+    denial: &'a Denial,
+    hint: Hint,
 }
 
 impl Run {
@@ -123,7 +136,7 @@ impl Run {
         clear_progress();
         match loaded {
             Ok(plugin) => self.call(plugin),
-            Err(outcome) => self.end(Finished::of(outcome), None),
+            Err(outcome) => self.end(Finished::of(outcome), None, &[]),
         }
     }
 
@@ -147,7 +160,8 @@ impl Run {
     fn call(&self, mut plugin: Plugin) -> ExitCode {
         let command = self.command();
         let finished = self.finish(&mut plugin, command);
-        self.end(finished, Some(&plugin))
+        let denials = plugin.take_denials();
+        self.end(finished, Some(&plugin), &denials)
     }
 
     /// Runs the plugin as this command, or calls its export.
@@ -180,10 +194,17 @@ impl Run {
         }
     }
 
-    fn end(&self, finished: Finished, plugin: Option<&Plugin>) -> ExitCode {
+    fn end(&self, finished: Finished, plugin: Option<&Plugin>, denials: &[Denial]) -> ExitCode {
         let Finished { outcome, stdout, stderr, dropped_bytes, .. } = finished;
         let code = ends::code(&outcome);
         let hint = self.read.as_ref().and_then(|(policy, ceilings)| hint::hint(&outcome, policy, ceilings));
+        let denials: Vec<Refused<'_>> = self
+            .read
+            .iter()
+            .flat_map(|(policy, ceilings)| {
+                denials.iter().map(|denial| Refused { denial, hint: hint::denied(denial, policy, ceilings) })
+            })
+            .collect();
         let results = match &outcome {
             Outcome::Returned(values) => Some(values.0.iter().map(wave::print).collect::<Vec<_>>()),
             _ => None,
@@ -200,6 +221,7 @@ impl Run {
                 stderr: text(stderr),
                 dropped_bytes: is_command.then_some(dropped_bytes),
                 hint,
+                denials,
                 report: plugin.map(Plugin::report),
             };
             let json = serde_json::to_string_pretty(&ended).unwrap_or_default();
@@ -219,10 +241,36 @@ impl Run {
         if let Some(hint) = hint {
             let _ = write!(std::io::stderr(), "{hint}");
         }
+        let _ = write!(std::io::stderr(), "{}", Refusals { plugin: &self.plugin, refused: &denials });
         if let (true, Some(plugin)) = (self.report, plugin) {
             let _ = write!(std::io::stderr(), "{}", plugin.report().table(style::stderr()));
         }
         ExitCode::from(code)
+    }
+}
+
+/// Denials for people, each hint once.
+struct Refusals<'a> {
+    plugin: &'a Path,
+    refused: &'a [Refused<'a>],
+}
+
+impl fmt::Display for Refusals<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut refused: Vec<&Refused<'_>> = self.refused.iter().collect();
+        let name = self.plugin.display();
+        while let Some(first) = refused.first().copied() {
+            let (same, others): (Vec<_>, Vec<_>) = refused.into_iter().partition(|other| other.hint == first.hint);
+            for one in same.iter().take(SHOWN_DENIALS) {
+                writeln!(f, "bulkhead: {name}: denied: {}", one.denial)?;
+            }
+            if let more @ 1.. = same.len().saturating_sub(SHOWN_DENIALS) {
+                writeln!(f, "bulkhead: {name}: denied: {more} more like these (--json lists them)")?;
+            }
+            write!(f, "{}", first.hint)?;
+            refused = others;
+        }
+        Ok(())
     }
 }
 

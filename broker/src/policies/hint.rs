@@ -3,6 +3,7 @@
 //! A hint is made of an outcome and a policy alone. What a worker claims is hostile: of it only the names of keys that are
 //! known here count, and numbers within the bounds of those keys. No hint changes anything; a person decides.
 
+mod denials;
 pub(super) mod never;
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,10 @@ mod verdict;
 
 pub use verdict::{Verdict, Word};
 
-use crate::filter::{self, Arch, Class, Features, PROOF, joined::joined, rules::Action};
+use crate::{
+    Denial,
+    filter::{self, Arch, Class, Features, PROOF, joined::joined, rules::Action},
+};
 use bulkhead_shared::{
     layer::Requirement,
     outcome::{MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
@@ -51,16 +55,26 @@ pub struct Line {
 /// A hint for this end under this policy, which is as far as `ceilings` permit it; `None` where policy has nothing to do with
 /// it.
 pub fn hint(outcome: &Outcome, resolved: &Resolved, ceilings: &[Resolved]) -> Option<Hint> {
-    let Offer { note, change } = offer(outcome, &resolved.policy)?;
-    let line = change.map(|(key, value)| {
-        let (section, name) = key.split_once('.').unwrap_or(("", &key));
-        // The names of layers have dots of their own.
-        let name = if section == "require" { format!("\"{name}\"") } else { name.to_string() };
-        let toml = format!("[{section}]\n{name} = {value}");
-        let verdict = verdict::of(resolved, ceilings, &key, &name, &value);
-        Line { key, value, toml, verdict }
-    });
-    Some(Hint { note, line })
+    Some(Hint::made(offer(outcome, &resolved.policy)?, resolved, ceilings))
+}
+
+/// A hint for this denial, as [`hint`] gives one for an end.
+pub fn denied(denial: &Denial, resolved: &Resolved, ceilings: &[Resolved]) -> Hint {
+    Hint::made(denials::offer(denial, &resolved.policy), resolved, ceilings)
+}
+
+impl Hint {
+    fn made(Offer { note, change }: Offer, resolved: &Resolved, ceilings: &[Resolved]) -> Hint {
+        let line = change.map(|(key, value)| {
+            let (section, name) = key.split_once('.').unwrap_or(("", &key));
+            // The names of layers have dots of their own.
+            let name = if section == "require" { format!("\"{name}\"") } else { name.to_string() };
+            let toml = format!("[{section}]\n{name} = {value}");
+            let verdict = verdict::of(resolved, ceilings, &key, &name, &value);
+            Line { key, value, toml, verdict }
+        });
+        Hint { note, line }
+    }
 }
 
 /// What to set, and what to know before.

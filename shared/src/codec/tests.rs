@@ -5,7 +5,7 @@ use crate::{
     describe::{Description, Function, Item, ItemKind, Kind},
     message::{
         compiler::FromCompiler,
-        worker::{Asked, Call, FromWorker, Got, GuestEnd, LoadFailure, Stream, ToWorker, Used, Want},
+        worker::{Asked, Call, Denied, FromWorker, Got, GuestEnd, LoadFailure, Network, Stream, ToWorker, Used, Want},
     },
     outcome::{Frame, MemoryLimit, Refusal, Trap},
     value::{MAX_DEPTH, MAX_NODES, Type, Value, Values},
@@ -70,6 +70,8 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Done { id: 9, end: GuestEnd::Refused(Refusal { message: "no".into() }) },
         FromWorker::Panicked("panicked".into()),
         FromWorker::Asked(Asked { dir: 1, path: "etc/app.toml".into(), want: Want::Read, got: Got::Missing }),
+        FromWorker::Denied(Denied::Path { dir: 0, path: "../secret".into(), want: Want::Write }),
+        FromWorker::Denied(Denied::Network(Network::Tcp)),
         FromWorker::Used(Used { memory: 1 << 20, table_elements: 7, resources: 8, stdin: true, left_out: 9 }),
     ]
 }

@@ -2,9 +2,9 @@
 //!
 //! | state | broker may say | worker may say |
 //! |---|---|---|
-//! | loading | | [`FromWorker::Ready`], [`FromWorker::LoadFailed`], [`FromWorker::Panicked`]; learning: [`FromWorker::Asked`] |
+//! | loading | | [`FromWorker::Ready`], [`FromWorker::LoadFailed`], [`FromWorker::Panicked`], [`FromWorker::Denied`]; learning: [`FromWorker::Asked`] |
 //! | ready | [`ToWorker::Bind`], [`ToWorker::Invoke`], [`ToWorker::Call`] | |
-//! | running | [`ToWorker::Stdin`], [`ToWorker::StdinEnd`] | [`FromWorker::Output`], [`FromWorker::Done`], [`FromWorker::Panicked`]; learning: [`FromWorker::Asked`], [`FromWorker::Used`] |
+//! | running | [`ToWorker::Stdin`], [`ToWorker::StdinEnd`] | [`FromWorker::Output`], [`FromWorker::Done`], [`FromWorker::Panicked`], [`FromWorker::Denied`]; learning: [`FromWorker::Asked`], [`FromWorker::Used`] |
 //!
 //! Anything else from the worker is a violation; so is a word of what it learned where nobody ordered it to learn.
 
@@ -212,10 +212,45 @@ pub enum FromWorker {
     },
     /// The worker's own code panicked; it exits.
     Panicked(String),
+    /// The guest was refused what policy does not grant, and lives on. Each refusal once, [`Denied::MOST`] in all.
+    Denied(Denied),
     /// Learning: the guest asked WASI for a path. Each request once, [`Asked::MOST`] in all.
     Asked(Asked),
     /// Learning: what the guest has used so far. Once for each invocation, before its end.
     Used(Used),
+}
+
+/// What a guest was refused. Told by a hostile worker, which answers for the policy in WASI's place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Denied {
+    /// A path. While a policy is learned, [`FromWorker::Asked`] tells it instead.
+    Path {
+        /// As [`Asked::dir`].
+        dir: u32,
+        /// As [`Asked::path`].
+        path: String,
+        /// What for.
+        want: Want,
+    },
+    /// The network.
+    Network(Network),
+}
+
+impl Denied {
+    /// Most refusals that one worker tells.
+    pub const MOST: usize = 32;
+}
+
+/// What a guest wants of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// A TCP socket.
+    Tcp,
+    /// A UDP socket.
+    Udp,
+    /// The addresses of a name.
+    Lookup,
 }
 
 /// What a guest asked of WASI's file system. Told by a hostile worker.

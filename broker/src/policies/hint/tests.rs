@@ -2,13 +2,15 @@
 
 use super::*;
 use crate::{
+    denials::Place,
     filter::syscall_names,
     policies::{BUILTIN, Site},
 };
 use bulkhead_shared::{
     layer::Layer,
+    message::worker::{Network, Want},
     outcome::Trap,
-    policy::{Context, Missing, resolve},
+    policy::{Context, DirGrant, Missing, resolve},
 };
 use proptest::prelude::*;
 use std::{fs, path::PathBuf, time::Duration};
@@ -383,4 +385,57 @@ proptest! {
             }
         }
     }
+}
+
+fn denied_path(below: Place, path: &str, want: Want) -> Denial {
+    Denial::Path { below, path: path.into(), want }
+}
+
+#[test]
+fn a_denial_has_its_line_or_the_reason_for_none() {
+    let grant = |name: &str, writable| DirGrant {
+        host: format!("/srv/{name}"),
+        guest: format!("/{name}"),
+        writable,
+        quota: None,
+    };
+    let own = "dirs = [{ host = \"/srv/a\", guest = \"/a\", writable = false }]";
+    let text = format!("extends = \"standard\"\n[filesystem]\ngrants = \"read-only\"\n{own}\n");
+    let etc = Etc::new(&[("mine", &text)]);
+    let resolved = etc.site().load("mine").unwrap();
+    let policy = |name, writable| Place::Policy(grant(name, writable));
+    let on_the_host = Some("the file's owner and mode");
+    for (denial, key, note) in [
+        (denied_path(policy("a", false), "x", Want::Write), Some("filesystem.dirs"), None),
+        (denied_path(policy("b", false), "x", Want::Write), None, Some("the policy no longer grants")),
+        (
+            denied_path(Place::Caller(grant("b", false)), "x", Want::Write),
+            Some("filesystem.grants"),
+            Some("without :ro"),
+        ),
+        (denied_path(policy("a", false), "x", Want::Read), None, on_the_host),
+        (denied_path(policy("a", true), "x", Want::Write), None, on_the_host),
+        (denied_path(Place::Tmp, "x", Want::Write), None, on_the_host),
+        (denied_path(policy("a", false), "../x", Want::Write), None, Some("leads out of the directory")),
+        (Denial::Network { want: Network::Tcp }, None, Some("no network")),
+    ] {
+        let hint = denied(&denial, &resolved, &[]);
+
+        assert_eq!(hint.line.as_ref().map(|line| line.key.as_str()), key, "{denial}");
+        let said = hint.note.unwrap_or_default();
+        assert!(said.contains(note.unwrap_or_default()) && said.is_empty() == note.is_none(), "{denial}: {said}");
+    }
+}
+
+#[test]
+fn the_line_for_a_denial_is_tried_under_the_sites_ceiling() {
+    let read_only = "extends = \"standard\"\n[filesystem]\ngrants = \"read-only\"\n";
+    let etc = Etc::new(&[("mine", read_only), ("site", read_only)]);
+    let site = etc.site().with_ceiling(etc.file("site"));
+    let dir = DirGrant { host: "/srv/b".into(), guest: "/b".into(), writable: false, quota: None };
+    let denial = denied_path(Place::Caller(dir), "x", Want::Write);
+
+    let hint = denied(&denial, &site.load("mine").unwrap(), &site.ceilings().unwrap());
+
+    assert_eq!(hint.line.unwrap().verdict.word, Word::Ceiling);
 }

@@ -7,6 +7,7 @@ use std::{
     env, fs,
     hash::{BuildHasher, Hasher},
     io::{self, Read, Write},
+    net::{TcpStream, UdpSocket},
     path::Path,
     process::ExitCode,
     thread,
@@ -57,6 +58,8 @@ fn run(what: &str, args: &[&str]) -> io::Result<ExitCode> {
         ("list", [path]) => list(Path::new(path), &mut out)?,
         ("exit", [code]) => return Ok(ExitCode::from(code.parse::<u8>().unwrap_or(1))),
         ("panic", _) => panic!("asked to"),
+        ("connect", [to]) => drop(TcpStream::connect(to)?),
+        ("bind", [to]) => drop(UdpSocket::bind(to)?),
         ("sleep", [ms]) => {
             let ms = ms.parse().unwrap_or(0);
             let start = Instant::now();

@@ -1,16 +1,16 @@
-//! What the plugin asks for and uses, told to the broker while a policy is being learned.
+//! What the plugin asks of WASI, told to the broker: what it was refused, always; all that it asks for and uses, where the
+//! broker ordered it so that a policy can be learned ([`bulkhead_shared::message::worker::Plugin::learning`]).
 //!
-//! Nothing of this exists in an ordinary worker: the functions of WASI's file system are wrapped, and a store has a [`Watch`],
-//! only where the broker ordered it ([`bulkhead_shared::message::worker::Plugin::learning`]). Nothing is granted by it either:
-//! what is wrapped asks the same function as ever, and its answer is the guest's.
+//! Nothing is granted by it: what is wrapped asks the same function as ever, and its answer is the guest's.
 //!
 //! What is told is bounded here, and again by the broker, which takes none of it for more than a hostile process's word.
 
 pub mod preview1;
 pub mod preview2;
+pub mod sockets;
 
 use crate::wire::Shared;
-use bulkhead_shared::message::worker::{Asked, FromWorker, Got, Used, Want};
+use bulkhead_shared::message::worker::{Asked, Denied, FromWorker, Got, Network, Used, Want};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -26,19 +26,27 @@ pub struct Notes(Arc<Mutex<State>>);
 
 struct State {
     wire: Shared,
+    denied: HashSet<Denied>,
+    /// While a policy is learned.
+    learned: Option<Learned>,
+}
+
+#[derive(Default)]
+struct Learned {
     told: HashSet<Asked>,
     used: Used,
 }
 
 impl Notes {
     /// Nothing noted yet; requests are told over this wire as they are made, so that they are known of a worker that dies, too.
-    pub fn new(wire: &Shared) -> Notes {
-        Notes(Arc::new(Mutex::new(State { wire: wire.clone(), told: HashSet::new(), used: Used::default() })))
+    pub fn new(wire: &Shared, learning: bool) -> Notes {
+        let learned = learning.then(Learned::default);
+        Notes(Arc::new(Mutex::new(State { wire: wire.clone(), denied: HashSet::new(), learned })))
     }
 
-    /// What was used so far.
-    pub fn used(&self) -> Used {
-        self.state().used
+    /// What was used so far, while a policy is learned.
+    pub fn used(&self) -> Option<Used> {
+        self.state().learned.as_ref().map(|learned| learned.used)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -47,23 +55,41 @@ impl Notes {
 
     fn asked(&self, asked: Asked) {
         let mut state = self.state();
-        if state.told.contains(&asked) {
+        let State { wire, learned, .. } = &mut *state;
+        let Some(learned) = learned else {
+            if asked.got == Got::Refused {
+                let Asked { dir, path, want, .. } = asked;
+                state.denied(Denied::Path { dir, path, want });
+            }
+            return;
+        };
+        if learned.told.contains(&asked) {
             return;
         }
-        if state.told.len() >= Asked::MOST {
-            state.used.left_out += 1;
+        if learned.told.len() >= Asked::MOST {
+            learned.used.left_out += 1;
             return;
         }
         // If the broker is gone the worker's next word fails, too.
-        _ = state.wire.lock().send(&FromWorker::Asked(asked.clone()));
-        state.told.insert(asked);
+        _ = wire.lock().send(&FromWorker::Asked(asked.clone()));
+        learned.told.insert(asked);
     }
 
     fn peak(&self, memory: u64, table_elements: u64, resources: u32) {
-        let used = &mut self.state().used;
+        let mut state = self.state();
+        let Some(Learned { used, .. }) = &mut state.learned else { return };
         used.memory = used.memory.max(memory);
         used.table_elements = used.table_elements.max(table_elements);
         used.resources = used.resources.max(resources);
+    }
+}
+
+impl State {
+    fn denied(&mut self, denied: Denied) {
+        if self.denied.len() < Denied::MOST && !self.denied.contains(&denied) {
+            _ = self.wire.lock().send(&FromWorker::Denied(denied.clone()));
+            self.denied.insert(denied);
+        }
     }
 }
 
@@ -119,6 +145,11 @@ impl Watch {
         }
     }
 
+    /// The network was asked for, which no guest has.
+    pub fn network(&self, what: Network) {
+        self.notes.state().denied(Denied::Network(what));
+    }
+
     /// What was asked for is open now, under a number of its own.
     fn opened(&mut self, number: u32, path: &str, new: u32) {
         match self.places.get(&number).map(|place| place.below(path)) {
@@ -170,7 +201,7 @@ mod tests {
     #[test]
     fn a_request_is_told_once_with_the_directory_that_it_is_below() {
         let (wire, broker) = fake::wire();
-        let mut watch = Watch::new(&Notes::new(&wire), 2);
+        let mut watch = Watch::new(&Notes::new(&wire, true), 2);
 
         watch.opened(4, "below", 7);
         watch.moved(7, 9);
@@ -184,9 +215,27 @@ mod tests {
     }
 
     #[test]
+    fn without_learning_only_what_was_refused_is_told_once_and_so_often_at_most() {
+        let (wire, broker) = fake::wire();
+        let mut watch = Watch::new(&Notes::new(&wire, false), 1);
+
+        for got in [Got::Given, Got::Missing, Got::Failed, Got::Refused, Got::Refused] {
+            watch.asked(3, "file", Want::Write, got);
+        }
+        watch.network(Network::Tcp);
+        watch.network(Network::Tcp);
+
+        let denied = Denied::Path { dir: 0, path: "file".into(), want: Want::Write };
+        let told = [denied, Denied::Network(Network::Tcp)].map(FromWorker::Denied);
+        assert_eq!(std::mem::take(&mut broker.state().from_worker), told);
+        (0..2 * Denied::MOST).for_each(|n| watch.asked(3, &n.to_string(), Want::Read, Got::Refused));
+        assert_eq!(broker.state().from_worker.len(), Denied::MOST - told.len());
+    }
+
+    #[test]
     fn requests_are_bounded_in_number_and_length() {
         let (wire, broker) = fake::wire();
-        let notes = Notes::new(&wire);
+        let notes = Notes::new(&wire, true);
         let mut watch = Watch::new(&notes, 1);
 
         watch.asked(3, &"ä".repeat(10_000), Want::Read, Got::Missing);
@@ -195,7 +244,7 @@ mod tests {
         let told = std::mem::take(&mut broker.state().from_worker);
         assert_eq!(told.len(), Asked::MOST);
         assert_eq!(told[0], FromWorker::Asked(read(&"ä".repeat(Asked::MAX_PATH / 2))));
-        assert_eq!(notes.used().left_out, Asked::MOST as u64 + 1);
+        assert_eq!(notes.used().unwrap().left_out, Asked::MOST as u64 + 1);
     }
 
     #[test]
@@ -215,11 +264,11 @@ mod tests {
     #[test]
     fn peaks_only_grow() {
         let (wire, _broker) = fake::wire();
-        let notes = Notes::new(&wire);
+        let notes = Notes::new(&wire, true);
 
         Watch::new(&notes, 0).peak(100, 5, None);
         Watch::new(&notes, 0).peak(50, 9, None);
 
-        assert_eq!(notes.used(), Used { memory: 100, table_elements: 9, ..Used::default() });
+        assert_eq!(notes.used().unwrap(), Used { memory: 100, table_elements: 9, ..Used::default() });
     }
 }
