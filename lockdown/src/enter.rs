@@ -5,8 +5,8 @@ use crate::{
     fault::{Fault, Step},
     fork_parent::{self, PARENT_FD},
     layers::{
-        capabilities, descriptors, hostname, inherited_state, landlock_fs, landlock_scope, landlock_tcp, mdwe,
-        no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp, speculation,
+        capabilities, core_scheduling, descriptors, hostname, inherited_state, landlock_fs, landlock_scope,
+        landlock_tcp, mdwe, no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp, speculation,
     },
     ledger::Ledger,
     link::Link,
@@ -106,6 +106,7 @@ fn lock_down(control: &Control, roles: &[Role]) -> Result<(Link, Closing, Option
     // 5. Speculation before no_new_privs, which seccomp would otherwise couple it to; privileges before the sandboxes that
     //    rely on them being gone.
     ledger.layer(Layer::Speculation, speculation::apply, speculation::probe)?;
+    ledger.layer(Layer::CoreScheduling, core_scheduling::apply, core_scheduling::probe)?;
     ledger.layer(Layer::Capabilities, capabilities::apply, capabilities::probe)?;
     ledger.layer(Layer::NoNewPrivs, no_new_privs::apply, no_new_privs::probe)?;
     ledger.layer(Layer::NotDumpable, not_dumpable::apply, not_dumpable::probe)?;

@@ -32,6 +32,17 @@ pub fn prctl(option: libc::c_int, args: [libc::c_ulong; 4]) -> Result<libc::c_in
     Errno::result(unsafe { libc::prctl(option, args[0], args[1], args[2], args[3]) })
 }
 
+/// The calling thread's cookie for core scheduling, 0 without one (PR_SCHED_CORE_GET of prctl(2)).
+pub fn core_cookie() -> Result<u64> {
+    const PR_SCHED_CORE_GET: libc::c_ulong = 0;
+    const PIDTYPE_PID: libc::c_ulong = 0;
+    let mut cookie = 0u64;
+    let args = [PR_SCHED_CORE_GET, 0, PIDTYPE_PID];
+    // SAFETY: the kernel writes eight bytes, which `cookie` has.
+    let result = unsafe { libc::prctl(libc::PR_SCHED_CORE, args[0], args[1], args[2], &raw mut cookie) };
+    Errno::result(result).map(|_| cookie)
+}
+
 /// clone3(2), Linux 5.7. libc's own constant is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 

@@ -49,6 +49,7 @@ layers! {
     NoNewPrivs = "no_new_privs", "No execve can grant a privilege (PR_SET_NO_NEW_PRIVS).";
     NotDumpable = "not_dumpable", "No core dump, and no process of the same user may attach or read memory (PR_SET_DUMPABLE).";
     Speculation = "speculation", "Speculative store bypass and indirect branch speculation are off for the worker (PR_SET_SPECULATION_CTRL).";
+    CoreScheduling = "core_scheduling", "No other process runs on the worker's core at the same time, on another of its threads (PR_SCHED_CORE, Linux 5.14).";
     LandlockFs = "landlock.fs", "No file outside the granted directories can be opened, even where a path is reachable (landlock(7)).";
     LandlockTcp = "landlock.tcp", "No TCP port can be bound or connected to (landlock(7), ABI 4).";
     LandlockScope = "landlock.scope", "No abstract unix socket can be connected to and no process outside be signalled (landlock(7), ABI 6).";

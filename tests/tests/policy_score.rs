@@ -27,10 +27,10 @@ fn each_item_has_weight_reason_and_cure() {
     score(&["strict"]).assert_code(0).assert_no_panic().assert_out(
         "\
 ALONE  WEIGHT  WITHOUT  ITEM
- 0.30     0.3      0.8  wasm.engine: native
+ 0.30     0.3      0.9  wasm.engine: native
                         why:   machine code made from the plugin: a mistake of the compiler is a way out of the runtime
                         lower: \"interpreted\", where seven to twenty times slower is fast enough
- 0.20     0.2      0.9  host.clock: real
+ 0.20     0.2      1.0  host.clock: real
                         why:   a clock is what a side channel is measured with
                         lower: \"deterministic\" or \"none\"
  0.10     0.1      1.0  host.stdio: true
@@ -46,9 +46,9 @@ ALONE  WEIGHT  WITHOUT  ITEM
                         why:   Keeps the worker's memory out of swap.
                         lower: \"required\": it wants root or a delegated cgroup (systemd: Delegate=yes)
 
-4 items add less than 0.1 each: --all shows them
+5 items add less than 0.1 each: --all shows them
 
-Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, of 10.0; 49 of 59 items add nothing
+Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, of 10.0; 49 of 60 items add nothing
 ",
     );
 }
@@ -57,9 +57,9 @@ Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, of 10.0; 49 of 59 items 
 fn the_shipped_policies_have_their_scores() {
     for (name, expected) in [
         ("strict", "Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, "),
-        ("base", "Exposure of `base` (built-in:base.toml): 3.2 OK, "),
-        ("interpreted", "Exposure of `interpreted` (built-in:interpreted.toml): 4.6 MEDIUM, "),
-        ("standard", "Exposure of `standard` (built-in:standard.toml): 4.7 MEDIUM, "),
+        ("base", "Exposure of `base` (built-in:base.toml): 3.3 OK, "),
+        ("interpreted", "Exposure of `interpreted` (built-in:interpreted.toml): 4.7 MEDIUM, "),
+        ("standard", "Exposure of `standard` (built-in:standard.toml): 4.8 MEDIUM, "),
     ] {
         let finished = score(&[name]);
         assert!(finished.assert_code(0).out().contains(expected), "{finished}");
@@ -85,7 +85,7 @@ fn a_directory_and_its_rights_show() {
     let read = below_strict(&dir("false"), &[]);
     let write = below_strict(&dir("true"), &[]);
 
-    assert!(read.out().contains(" 0.80     8.0      1.2  filesystem.dirs: \"/srv/data\", read\n"), "{read}");
+    assert!(read.out().contains(" 0.80     8.0      1.3  filesystem.dirs: \"/srv/data\", read\n"), "{read}");
     assert!(write.out().contains("filesystem.dirs: \"/srv/data\", read and written without quota\n"), "{write}");
     assert!(write.out().contains("lower: name the directories below that are needed"), "{write}");
 }
@@ -99,7 +99,7 @@ fn a_grave_item_alone_makes_it_open() {
     let finished = bulkhead(words!["policy", "score", file, "--threshold", "7.5"]).finish();
 
     finished.assert_code(ABOVE);
-    assert!(finished.out().contains("8.00     8.0      3.2  syscalls.danger_allow: ptrace"), "{finished}");
+    assert!(finished.out().contains("8.00     8.0      3.3  syscalls.danger_allow: ptrace"), "{finished}");
     assert!(finished.out().contains(" OPEN, of 10.0"), "{finished}");
 }
 
@@ -114,7 +114,7 @@ fn json_has_every_item() {
         (Some("strict"), Some(1.1), Some("TIGHT"))
     );
     let items = score["items"].as_array().unwrap();
-    assert_eq!(items.len(), 59);
+    assert_eq!(items.len(), 60);
     assert_eq!(
         items[0],
         serde_json::json!({
@@ -123,7 +123,7 @@ fn json_has_every_item() {
             "weight": 0.3,
             "exposed": 1.0,
             "alone": 0.3,
-            "without": 0.8,
+            "without": 0.9,
             "why": "machine code made from the plugin: a mistake of the compiler is a way out of the runtime",
             "lower": "\"interpreted\", where seven to twenty times slower is fast enough",
         })

@@ -8,6 +8,7 @@ mod check;
 mod count;
 mod demo;
 mod fetch;
+mod flame;
 mod fuzz;
 mod guests;
 mod performance;
@@ -63,6 +64,12 @@ const COMMANDS: &[Command] = &[
         summary: "count instructions of a call, compare with those recorded",
         help: count::HELP,
         run: count::run,
+    },
+    Command {
+        name: "flame",
+        summary: "draw where the time of a call and of a start goes",
+        help: flame::HELP,
+        run: flame::run,
     },
     Command { name: "fuzz", summary: "feed hostile bytes to what reads them", help: fuzz::HELP, run: fuzz::run },
     Command { name: "vm", summary: "run tests on Debian 12, in a virtual machine", help: vm::HELP, run: vm::run },

@@ -115,8 +115,11 @@ impl<'a> Examination<'a> {
             let needed = *needed && (*name != "native-code" || !self.interprets());
             outcome(what, name, probed.get(name), needed, &facts)
         }));
-        let speculation = outcome("speculation", "speculation", probed.get("speculation"), false, &facts);
-        findings.push(Finding { layer: Some(Layer::Speculation), ..speculation });
+        // What only some policies ask for, and then as far as the host has it.
+        for (layer, name) in [(Layer::Speculation, "speculation"), (Layer::CoreScheduling, "core-scheduling")] {
+            let finding = outcome(layer.name(), name, probed.get(name), false, &facts);
+            findings.push(Finding { layer: Some(layer), ..finding });
+        }
         findings.extend([self.identities(&facts), swap(&facts)]);
         findings.extend(self.cgroups());
         findings.push(cache());

@@ -80,6 +80,10 @@ pub(super) fn why(probe: &str, step: &str, errno: i32, facts: &Facts) -> Why {
             format!("{seen}: the kernel (before 5.12) or that file system does not map ids"),
             "grant directories on ext4, xfs, btrfs or tmpfs",
         ),
+        "core-scheduling" if errno == Errno::EINVAL => Why::new(
+            format!("{seen}: this kernel (before 5.14, or built without it) has no core scheduling"),
+            "run a kernel with CONFIG_SCHED_CORE, or boot with nosmt",
+        ),
         "speculation" => match errno {
             Errno::ENODEV | Errno::EINVAL => Why::new(
                 format!("{seen}: this kernel, or this CPU, has no such switch"),

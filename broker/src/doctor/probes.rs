@@ -61,6 +61,7 @@ pub(super) const NAMES: &[&str] = &[
     "mounts",
     "idmapped",
     "speculation",
+    "core-scheduling",
 ];
 
 /// A step that failed, with the error's number.
@@ -115,6 +116,7 @@ pub(super) fn run(name: &str) -> Probed {
         "mounts" => detached_mounts(),
         "idmapped" => idmapped_mounts(),
         "speculation" => speculation(),
+        "core-scheduling" => core_scheduling(),
         _ => Err(Failed(format!("no probe {name:?}"), Errno::EINVAL)),
     };
     match result {
@@ -371,6 +373,14 @@ fn idmapped_mounts() -> Result<String, Failed> {
     sys::set_mount_attributes(&mount, libc::MOUNT_ATTR_IDMAP, Some(&namespace.into()))
         .step("mount_setattr(MOUNT_ATTR_IDMAP)")?;
     Ok("the ids of a mount of /var/tmp can be mapped".to_owned())
+}
+
+fn core_scheduling() -> Result<String, Failed> {
+    match sys::core_scheduling() {
+        Ok(()) => Ok("a worker can have its core to itself".to_owned()),
+        Err(Errno::ENODEV) => Ok("the kernel sees no core with more than one thread".to_owned()),
+        Err(e) => Err(Failed("prctl(PR_SCHED_CORE)".to_owned(), e)),
+    }
 }
 
 fn speculation() -> Result<String, Failed> {

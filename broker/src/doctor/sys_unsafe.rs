@@ -193,6 +193,14 @@ pub(super) fn set_mount_attributes(mount: &OwnedFd, set: u64, namespace: Option<
     Errno::result(result).map(drop)
 }
 
+/// Asks for a core of its own for this process (PR_SCHED_CORE of prctl(2)).
+pub(super) fn core_scheduling() -> Result<()> {
+    const PR_SCHED_CORE_CREATE: libc::c_ulong = 1;
+    const THREAD_GROUP: libc::c_ulong = 1;
+    // SAFETY: numbers only.
+    Errno::result(unsafe { libc::prctl(libc::PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, THREAD_GROUP, 0) }).map(drop)
+}
+
 /// What a speculation control says (PR_GET_SPECULATION_CTRL of prctl(2)).
 pub(super) fn speculation(which: libc::c_ulong) -> Result<u32> {
     const PR_GET_SPECULATION_CTRL: libc::c_int = 52;

@@ -47,7 +47,7 @@ fn shipped_policies_say_what_their_names_promise() {
     assert_eq!(interpreted.wasm.engine, Engine::Interpreted);
     assert_eq!(strict.filesystem.grants, Grants::None);
     assert!(!strict.host.env);
-    let weaker = [Layer::CgroupIo, Layer::CgroupSwap, Layer::Speculation];
+    let weaker = [Layer::CgroupIo, Layer::CgroupSwap, Layer::Speculation, Layer::CoreScheduling];
     for (layer, requirement) in &strict.require {
         let expected = if weaker.contains(layer) { Requirement::BestEffort } else { Requirement::Required };
         assert_eq!(*requirement, expected, "{layer}");

@@ -2,6 +2,7 @@
 //! seen. Neither trusts the other.
 
 pub mod capabilities;
+pub mod core_scheduling;
 pub mod descriptors;
 pub mod hostname;
 pub mod inherited_state;

@@ -77,7 +77,7 @@ impl<'a> Lint<'a> {
     fn layers(&mut self) {
         for (layer, requirement) in &self.policy().require {
             // No process of the host has it unless somebody asks, and it costs speed: to be without is nothing to warn of.
-            if *requirement == Requirement::Off && *layer != Layer::Speculation {
+            if *requirement == Requirement::Off && !matches!(layer, Layer::Speculation | Layer::CoreScheduling) {
                 let message = format!("layer {layer} is not applied. {}", layer.purpose());
                 let help = "\"best-effort\" takes it where the host has it";
                 self.at(&format!("require.{layer}"), Rule::LayerOff, message, help);

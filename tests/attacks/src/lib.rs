@@ -34,6 +34,7 @@ pub const NAMES: &[&str] = &[
     "run_written_code",
     "map_written_code",
     "speculation",
+    "core_cookie",
     "speculate_again",
     "spin",
     // system calls

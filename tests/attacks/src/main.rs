@@ -76,6 +76,7 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("run_written_code", Host(memory::run_written_code)),
     ("map_written_code", Host(memory::map_written_code)),
     ("speculation", Host(memory::speculation)),
+    ("core_cookie", Host(memory::core_cookie)),
     ("speculate_again", Host(memory::speculate_again)),
     ("spin", Host(cpu::spin)),
     ("call", Host(calls_unsafe::call)),

@@ -1,7 +1,7 @@
 //! Memory: more than there should be, and such that was written and is then run.
 
 use crate::args::{Args, Came};
-use bulkhead_lockdown::sys_unsafe::prctl;
+use bulkhead_lockdown::sys_unsafe::{core_cookie as cookie, prctl};
 use bulkhead_probe::memory_unsafe;
 
 /// Uses so many bytes of memory.
@@ -27,6 +27,11 @@ pub fn map_written_code(_: &Args) -> Came {
 /// What the kernel says of a kind of speculation in this process (PR_GET_SPECULATION_CTRL): its number.
 pub fn speculation(args: &Args) -> Came {
     prctl(libc::PR_GET_SPECULATION_CTRL, [args.number(0), 0, 0, 0])
+}
+
+/// The cookie for core scheduling, cut to what an answer can hold: 0 without one (PR_SCHED_CORE_GET).
+pub fn core_cookie(_: &Args) -> Came {
+    cookie().map(|cookie| (cookie & 0x7fff_ffff) as i32)
 }
 
 /// Switches a kind of speculation on again: its number.

@@ -10,6 +10,14 @@ pub fn seconds_since_boot() -> u64 {
     now.tv_sec().unsigned_abs()
 }
 
+/// This thread's cookie for core scheduling, 0 without one (PR_SCHED_CORE_GET of prctl(2)).
+pub fn core_cookie() -> nix::Result<u64> {
+    let mut cookie = 0u64;
+    // SAFETY: the kernel writes eight bytes, which `cookie` has.
+    let result = unsafe { libc::prctl(libc::PR_SCHED_CORE, 0, 0, 0, &raw mut cookie) };
+    Errno::result(result).map(|_| cookie)
+}
+
 /// A System V shared memory segment that everybody may read.
 pub struct Segment {
     key: i32,

@@ -7,9 +7,11 @@
 
 mod cells;
 mod cgroups;
+mod core_scheduling;
 mod deaths;
 mod descriptors;
 mod files;
+mod host_unsafe;
 mod idle;
 mod lab;
 mod limits;

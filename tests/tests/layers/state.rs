@@ -1,12 +1,12 @@
 //! `namespace.ipc`, `namespace.uts`, `namespace.cgroup` and `inherited_state`: what the host would hand down.
 
-use crate::lab::{Lab, number, only, refused, root, text};
+use crate::{
+    host_unsafe as host,
+    lab::{Lab, number, only, refused, root, text},
+};
 use bulkhead::layer::Layer::{
     CgroupMemory, Identity, InheritedState, NamespaceCgroup, NamespaceIpc, NamespaceTime, NamespaceUts,
 };
-
-#[path = "host_unsafe.rs"]
-mod host;
 
 #[test]
 fn without_ipc_namespace_shared_memory_of_the_host_is_read() {

@@ -195,6 +195,12 @@ const LAYERS: &[Weight] = &[
         3,
         "\"best-effort\" takes it where the host has it; it costs some per cent of speed",
     ),
+    layer(
+        Layer::CoreScheduling,
+        "require.core_scheduling",
+        2,
+        "\"best-effort\" takes it where the host has it; threads of a core may stand idle for it",
+    ),
     layer(Layer::NamespaceUts, "require.namespace.uts", 3, REQUIRE),
     layer(Layer::NamespaceCgroup, "require.namespace.cgroup", 3, REQUIRE),
     layer(Layer::NamespaceTime, "require.namespace.time", 2, "\"required\": it wants a kernel with CONFIG_TIME_NS"),
