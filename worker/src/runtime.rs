@@ -60,8 +60,8 @@ pub fn pooled_engine(kind: Kind, knobs: &Knobs, room: Pool) -> Result<Engine> {
     pool.max_core_instance_size(POOLED_INSTANCE).max_component_instance_size(POOLED_INSTANCE);
     // One more is for values that exceptions carry.
     pool.total_memories(room.memories.saturating_add(1)).total_gc_heaps(1);
-    pool.max_memories_per_module(room.memories);
-    pool.total_tables(room.tables).max_tables_per_module(room.tables);
+    pool.max_memories_per_module(room.memories).max_memories_per_component(room.memories);
+    pool.total_tables(room.tables).max_tables_per_module(room.tables).max_tables_per_component(room.tables);
     pool.table_elements(usize::try_from(room.table_elements)?);
     // What is little is cleared faster than given back to the kernel and asked for again.
     pool.table_keep_resident(TABLE_KEPT).linear_memory_keep_resident(MEMORY_KEPT);

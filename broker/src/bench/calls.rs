@@ -38,12 +38,10 @@ pub fn hot(bench: &mut Bench) -> Result<Figure, Error> {
 fn numbers(bench: &mut Bench, name: Name, plugin: &mut Plugin) -> Result<Figure, Error> {
     let (args, mut results) = (guests::sixty_four(), Vec::new());
     let echo = plugin.export("echo").ok_or_else(|| Error::Cannot("the plugin exports no echo".to_owned()))?;
-    one_after_the_other(bench, name, plugin, |plugin| {
-        match plugin.call_export(&echo, &args, &mut results) {
-            Ok(()) if results == args => Ok(()),
-            Ok(()) => Err(Error::Cannot("an echo gave back something else".to_owned())),
-            Err(outcome) => Err(Error::plugin("call echo", outcome)),
-        }
+    one_after_the_other(bench, name, plugin, |plugin| match plugin.call_export(&echo, &args, &mut results) {
+        Ok(()) if results == args => Ok(()),
+        Ok(()) => Err(Error::Cannot("an echo gave back something else".to_owned())),
+        Err(outcome) => Err(Error::plugin("call echo", outcome)),
     })
 }
 
