@@ -62,13 +62,18 @@ type Bound = std::result::Result<Target, String>;
 
 /// An export that is a function.
 struct Target {
+    shape: Shape,
+    export: ModuleExport,
+    /// In the instance of this number.
+    found: Option<(u64, Func)>,
+}
+
+/// What a function takes and gives.
+struct Shape {
     name: String,
     ty: FuncType,
     params: Vec<ValType>,
     results: usize,
-    export: ModuleExport,
-    /// In the instance of this number.
-    found: Option<(u64, Func)>,
 }
 
 impl Plugin {
@@ -178,7 +183,8 @@ impl Plugin {
                 callable(name, &ty)?;
                 let (params, results) = (ty.params().collect(), ty.results().len());
                 let export = self.pre().module().get_export_index(name).ok_or_else(|| self.no_such_export(name))?;
-                Ok(Target { name: name.to_owned(), ty, params, results, export, found: None })
+                let shape = Shape { name: name.to_owned(), ty, params, results };
+                Ok(Target { shape, export, found: None })
             }
             Some(_) => Err(format!("the export `{name}` is no function")),
             None => Err(self.no_such_export(name)),
@@ -186,7 +192,7 @@ impl Plugin {
     }
 
     fn call_target(&mut self, runtime: &Runtime, target: &mut Target, values: &mut Vec<Value>) -> GuestEnd {
-        if let Err(message) = arguments(target, values, &mut self.vals) {
+        if let Err(message) = arguments(&target.shape, values, &mut self.vals) {
             return trap::refused(message);
         }
         let (number, store, instance) = match self.instances.begin(runtime) {
@@ -201,7 +207,7 @@ impl Plugin {
             },
         };
         let args = self.vals.len();
-        self.vals.resize(args + target.results, Val::I32(0));
+        self.vals.resize(args + target.shape.results, Val::I32(0));
         let (args, results) = self.vals.split_at_mut(args);
         let ran = runtime.wait(call(runtime, store, function, args, results));
         store.data_mut().note_use();
@@ -249,8 +255,8 @@ fn is_plain(ty: &FuncType) -> bool {
 }
 
 /// Checks arguments against the function's type, and puts them in place of what `vals` held. The refusal shows the signature.
-fn arguments(target: &Target, values: &[Value], vals: &mut Vec<Val>) -> std::result::Result<(), String> {
-    let Target { name, ty, params, .. } = target;
+fn arguments(shape: &Shape, values: &[Value], vals: &mut Vec<Val>) -> std::result::Result<(), String> {
+    let Shape { name, ty, params, .. } = shape;
     if values.len() != params.len() {
         let (wanted, got) = (params.len(), values.len());
         return Err(format!("`{name}` takes {wanted} arguments, got {got}; the function is {}", signature(name, ty)));
@@ -334,18 +340,18 @@ mod tests {
     use super::*;
     use wasmtime::Engine;
 
-    fn target(params: &[ValType], results: &[ValType]) -> Target {
+    fn shape(params: &[ValType], results: &[ValType]) -> Shape {
         let ty = FuncType::new(&Engine::default(), params.iter().cloned(), results.iter().cloned());
-        Target { name: "f".to_owned(), ty, params: params.to_vec(), results: results.len(), found: None }
+        Shape { name: "f".to_owned(), ty, params: params.to_vec(), results: results.len() }
     }
 
     #[test]
     fn all_scalars_pass_both_ways_unchanged() {
-        let target = target(&[ValType::I32, ValType::I64, ValType::F32, ValType::F64], &[]);
+        let shape = shape(&[ValType::I32, ValType::I64, ValType::F32, ValType::F64], &[]);
         let values = [Value::S32(-1), Value::S64(i64::MIN), Value::F32(-0.0), Value::F64(f64::INFINITY)];
         let mut vals = vec![Val::I32(7); 9];
 
-        arguments(&target, &values, &mut vals).unwrap();
+        arguments(&shape, &values, &mut vals).unwrap();
 
         assert_eq!(vals.iter().filter_map(lift).collect::<Vec<_>>(), values);
     }
@@ -359,18 +365,18 @@ mod tests {
 
     #[test]
     fn too_few_arguments_are_refused_with_the_signature() {
-        let target = target(&[ValType::I32, ValType::F64], &[ValType::I64]);
+        let shape = shape(&[ValType::I32, ValType::F64], &[ValType::I64]);
 
-        let refusal = arguments(&target, &[Value::S32(1)], &mut Vec::new()).unwrap_err();
+        let refusal = arguments(&shape, &[Value::S32(1)], &mut Vec::new()).unwrap_err();
 
         assert_eq!(refusal, "`f` takes 2 arguments, got 1; the function is f(s32, f64) -> s64");
     }
 
     #[test]
     fn an_argument_of_another_type_is_refused() {
-        let target = target(&[ValType::I32], &[]);
+        let shape = shape(&[ValType::I32], &[]);
 
-        let refusal = arguments(&target, &[Value::S64(1)], &mut Vec::new()).unwrap_err();
+        let refusal = arguments(&shape, &[Value::S64(1)], &mut Vec::new()).unwrap_err();
 
         assert_eq!(refusal, "argument 1 must be s32; the function is f(s32)");
     }
