@@ -5,9 +5,9 @@ use bulkhead_shared::{
     layer::{Layer, Requirement},
     message::{
         setup::{Resource, Rlimit},
-        worker::Limits,
+        worker::{Limits, Pool},
     },
-    policy::Policy,
+    policy::{Instance, Policy},
 };
 use std::time::Duration;
 
@@ -78,6 +78,24 @@ pub(crate) fn guest(policy: &Policy) -> Limits {
         hostcall_bytes: policy.wasm.hostcall_bytes,
         random_bytes: policy.wasm.hostcall_bytes,
     }
+}
+
+/// What a pool has room for, at the most.
+const POOLED: u32 = 16;
+/// What a memory in it is no larger than, in bytes: the runtime reserves as much for each.
+const POOLED_MEMORY: u64 = 4 << 30;
+/// Bytes of an element of a table.
+const ELEMENT: u64 = 8;
+
+/// Where fresh instances are made. None, where instances are kept, or where one could outgrow it: the whole of a table's room
+/// counts as the process's private memory, so it may not be much of that.
+pub(crate) fn pool(policy: &Policy) -> Option<Pool> {
+    let limited = policy.require.get(&Layer::WasmLimits) != Some(&Requirement::Off);
+    let wanted = policy.invocation.instance == Instance::Fresh && limited && policy.wasm.memory <= POOLED_MEMORY;
+    let table_elements = policy.wasm.table_elements.max(1);
+    let room = policy.process.memory / 8 / table_elements.saturating_mul(ELEMENT);
+    let tables = u32::try_from(room).unwrap_or(POOLED).min(POOLED);
+    (wanted && tables > 0).then_some(Pool { memories: POOLED, tables, table_elements })
 }
 
 /// Longest time of an invocation, the layer `invocation.interrupt`. Callers may name less.

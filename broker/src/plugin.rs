@@ -25,7 +25,7 @@ use bulkhead_shared::{
         worker::{Call, Dir, Engine as Knobs, Plugin as Order, ToWorker, Wasi},
     },
     outcome::{Outcome, Refusal, Violation},
-    policy::{DirGrant, Engine, Policy, StartBy},
+    policy::{DirGrant, Engine, Instance, Policy, StartBy},
     ring::Pace,
     value::{Value, Values},
 };
@@ -497,6 +497,7 @@ impl Plugin {
 
         let order = Load::Plugin(Box::new(self.order()));
         let code = self.compiled.code.share().map_err(|e| failed("share the native code", e))?;
+        let codes = vec![code.as_fd(); if self.policy.invocation.instance == Instance::Fresh { 2 } else { 1 }];
         let prepare = self.prepare();
         let cell = match self.grants.is_empty() {
             true => broker.cells.take(&class, &self.policy, &filters, prepare),
@@ -505,7 +506,7 @@ impl Plugin {
         };
         let mut at = Instant::now();
         // One that died a moment ago is no worker.
-        let cell = cell.and_then(|mut cell| cell.load(&order, &[code.as_fd()]).is_ok().then_some(cell));
+        let cell = cell.and_then(|mut cell| cell.load(&order, &codes).is_ok().then_some(cell));
         self.report.cell = cell.is_some();
         let mut process = match cell {
             Some(cell) => cell,
@@ -514,7 +515,7 @@ impl Plugin {
                 let spec = Spec { prepare: Some(prepare), ..spec };
                 let mut process = Process::start(&broker.launcher, &broker.cgroups, spec)?;
                 at = Instant::now();
-                process.load(&order, &[code.as_fd()])?;
+                process.load(&order, &codes)?;
                 process
             }
         };
@@ -563,7 +564,7 @@ impl Plugin {
     /// What a worker can make ready for this plugin without it.
     fn prepare(&self) -> Prepare {
         let kind = self.compiled.description.kind;
-        Prepare { kind, engine: knobs(&self.policy), wasi: self.wasi_enabled() }
+        Prepare { kind, engine: knobs(&self.policy), wasi: self.wasi_enabled(), pool: limits::pool(&self.policy) }
     }
 
     fn order(&self) -> Order {
@@ -582,6 +583,8 @@ impl Plugin {
             },
             learning: self.learning.is_some(),
             spin: spin(&self.policy),
+            fresh: self.policy.invocation.instance == Instance::Fresh,
+            pool: limits::pool(&self.policy),
         }
     }
 }

@@ -45,12 +45,17 @@ pub struct Locked {
 /// is told the step, the layer, the cause and the cure, and the process exits: this function never returns unlocked. A
 /// [`Role::Sacrifice`] exits after its report.
 pub fn enter(roles: &[Role]) -> Locked {
-    enter_and_prepare(roles, |_| ()).0
+    enter_and_prepare(roles, |_| (), |_, ()| ()).0
 }
 
 /// As [`enter`]; `prepare` is run after the report and before the load, behind every layer but the closing filter. It makes
 /// ready what does not depend on the plugin, of which it has seen nothing: in a cell that is time which nobody waits for.
-pub fn enter_and_prepare<T>(roles: &[Role], prepare: impl FnOnce(Prepare) -> T) -> (Locked, Option<T>) {
+/// `unfiltered` is run before, in front of the main filter: for what asks the kernel once and early what no worker may ask.
+pub fn enter_and_prepare<U, T>(
+    roles: &[Role],
+    unfiltered: impl FnOnce(&Prepare) -> U,
+    prepare: impl FnOnce(Prepare, U) -> T,
+) -> (Locked, Option<T>) {
     // A fork parent has no control socket. Its children have, and go on here.
     if !sys_unsafe::is_open(CONTROL_FD)
         && let Ok(socket) = sys_unsafe::adopt(PARENT_FD)
@@ -64,9 +69,9 @@ pub fn enter_and_prepare<T>(roles: &[Role], prepare: impl FnOnce(Prepare) -> T) 
             std::process::exit(2);
         }
     };
-    match lock_down(&control, roles) {
+    match lock_down(&control, roles, unfiltered) {
         Ok((link, closing, ahead)) => {
-            let prepared = ahead.map(prepare);
+            let prepared = ahead.map(|(what, unfiltered)| prepare(what, unfiltered));
             match control.load() {
                 Ok((load, descriptors)) => (Locked { load, descriptors, link, closing }, prepared),
                 // The broker is gone or has changed its mind.
@@ -81,7 +86,11 @@ pub fn enter_and_prepare<T>(roles: &[Role], prepare: impl FnOnce(Prepare) -> T) 
     }
 }
 
-fn lock_down(control: &Control, roles: &[Role]) -> Result<(Link, Closing, Option<Prepare>), SetupFailure> {
+fn lock_down<U>(
+    control: &Control,
+    roles: &[Role],
+    unfiltered: impl FnOnce(&Prepare) -> U,
+) -> Result<(Link, Closing, Option<(Prepare, U)>), SetupFailure> {
     // 1. Everything that this process will ever know, in one message.
     let (a, ends) = control.assignment().map_err(|f| f.into_failure(None))?;
     check(&a, roles).map_err(|f| f.into_failure(None))?;
@@ -125,7 +134,13 @@ fn lock_down(control: &Control, roles: &[Role]) -> Result<(Link, Closing, Option
     // 7. Kernel limits after the steps that open things, and after the capability to raise them is gone.
     ledger.layer(Layer::ResourceLimits, || rlimits::apply(&a.rlimits), || rlimits::probe(&a.rlimits))?;
 
-    // 8. The main filter. Its listener goes to the broker and nowhere else; only then can a refused call be answered.
+    // 8. What the program makes ready by calls that the filter refuses. Within the limits, and in a world without files.
+    let ahead = a.prepare.map(|what| (what, unfiltered(&what)));
+    if ahead.as_ref().is_some_and(|(what, _)| what.pool.is_some()) {
+        ledger.time("make room for instances");
+    }
+
+    // 9. The main filter. Its listener goes to the broker and nowhere else; only then can a refused call be answered.
     let listener = ledger.apply(Layer::SeccompMain, || seccomp::apply_main(&a.main_filter))?;
     let filtered = listener.is_some();
     if let Some(listener) = listener {
@@ -134,11 +149,11 @@ fn lock_down(control: &Control, roles: &[Role]) -> Result<(Link, Closing, Option
         ledger.probe(Layer::SeccompMain, || seccomp::probe_main(a.nonce))?;
     }
 
-    // 9. Where this process is the sacrifice of its class: the whole battery of forbidden acts. Not where policy does without
+    // 10. Where this process is the sacrifice of its class: the whole battery of forbidden acts. Not where policy does without
     //    the filter that refuses them: they would be done.
     let attempts = if a.role == Role::Sacrifice && filtered { sacrifice::battery() } else { Vec::new() };
 
-    // 10. Report. Nothing hostile has been seen: this is the last word of ours that the broker may believe.
+    // 11. Report. Nothing hostile has been seen: this is the last word of ours that the broker may believe.
     let closing = Closing {
         filter: a.closing_filter,
         seccomp: ledger.requirement(Layer::SeccompClosing),
@@ -155,7 +170,7 @@ fn lock_down(control: &Control, roles: &[Role]) -> Result<(Link, Closing, Option
         sacrifice::die_by_closing_filter();
         std::process::exit(if closed { 1 } else { EXIT_SETUP_FAILED });
     }
-    Ok((link, closing, a.prepare))
+    Ok((link, closing, ahead))
 }
 
 /// Refuses an assignment of another version, or for another program.

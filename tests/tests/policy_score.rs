@@ -48,7 +48,7 @@ ALONE  WEIGHT  WITHOUT  ITEM
 
 5 items add less than 0.1 each: --all shows them
 
-Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, of 10.0; 49 of 60 items add nothing
+Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, of 10.0; 50 of 61 items add nothing
 ",
     );
 }

@@ -22,11 +22,19 @@ struct Case {
     after: &'static [&'static str],
 }
 
+/// Uses all that an instance is made of.
+const ROOMY: &str = r#"(module
+  (memory 2) (table 1000 funcref) (data (i32.const 70000) "some data")
+  (func (export "use") (i32.store (i32.const 70000) (i32.const 1)) (table.set (i32.const 999) (ref.null func))))"#;
+
+const FRESH: [&str; 4] = ["--policy", "fresh.toml", "--invoke", "use"];
+
 fn cases() -> Vec<Case> {
     let case = |line, wasm, before, after| Case { line, wasm, before, after };
     vec![
         case("core module, one call", guest("scalars"), &["--invoke", "add"], &["2", "3"]),
         case("core module that traps", guest("traps"), &["--invoke", "divide"], &["1", "0"]),
+        case("core module, a fresh instance for each call", guest::assemble(ROOMY), &FRESH, &[]),
         case("component, one call", plugin("measure").to_vec(), &["--invoke", "greet(\"x\")"], &[]),
         case("command that reads and writes its standard streams", plugin("tabulate").to_vec(), &[], &[]),
         case("command that sleeps", guest("sleep"), &["--timeout", "1s"], &[]),
@@ -45,6 +53,8 @@ fn worker_makes_no_call_that_its_document_does_not_name() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("files")).unwrap();
     fs::write(folder.path().join("files/file"), "text").unwrap();
+    let fresh = "version = 1\nextends = \"standard\"\n[invocation]\ninstance = \"fresh\"\n";
+    fs::write(folder.path().join("fresh.toml"), fresh).unwrap();
     for case in cases() {
         let documented = documented(case.line);
         // The first run compiles, and has its class tried by a sacrifice; the second is the one that counts.

@@ -1,6 +1,12 @@
 //! A plugin that is a component.
 
-use crate::{guest::Guest, imports, runtime::Runtime, trap, values, wasi, watch};
+use crate::{
+    guest::Guest,
+    imports,
+    instances::{Instances, Make},
+    runtime::Runtime,
+    trap, values, wasi, watch,
+};
 use bulkhead_shared::{
     describe::Command,
     message::worker::{Call, GuestEnd, LoadFailure},
@@ -18,14 +24,30 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 /// Most exports that a refusal lists.
 const LISTED: usize = 30;
 
-/// A linked component, and its instance as long as it is kept.
+/// A linked component, and its instances.
 pub struct Plugin {
-    pre: InstancePre<Guest>,
+    instances: Instances<Linked>,
     command: Option<CommandPre<Guest>>,
-    kept: Option<(Store<Guest>, Instance)>,
-    /// How many were made to be kept.
-    instances: u64,
     bound: Vec<Bound>,
+}
+
+/// A linked component.
+struct Linked(InstancePre<Guest>);
+
+impl Make for Linked {
+    type Instance = Instance;
+
+    fn instantiate(&self, runtime: &Runtime, store: &mut Store<Guest>) -> Result<Instance> {
+        match runtime.own_stack() {
+            true => runtime.wait(self.0.instantiate_async(store)),
+            false => self.0.instantiate(store),
+        }
+    }
+
+    /// What a component wants to have run is part of its instantiation.
+    fn initialize(&self, _: &Runtime, _: &mut Store<Guest>, _: Instance) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What a number of an export means; or nothing that can be called, and why.
@@ -58,26 +80,22 @@ impl Plugin {
         // Makes a memfd for each memory with data in it, which is possible only now.
         component.initialize_copy_on_write_image().map_err(trap::other)?;
         let command = CommandPre::new(pre.clone()).ok();
-        Ok(Plugin { pre, command, kept: None, instances: 0, bound: Vec::new() })
+        Ok(Plugin { instances: Instances::new(Linked(pre), runtime.fresh()), command, bound: Vec::new() })
     }
 
-    /// Makes the instance that calls to exports use. A command has none until somebody calls an export of it: each run
-    /// makes its own.
+    /// Makes the first instance for calls of exports. A command has none until somebody calls an export of it: each run makes
+    /// its own.
     pub fn start(&mut self, runtime: &Runtime) -> std::result::Result<(), LoadFailure> {
-        if self.command.is_some() { Ok(()) } else { self.renew(runtime) }
+        if self.command.is_some() { Ok(()) } else { self.instances.start(runtime) }
     }
 
-    fn renew(&mut self, runtime: &Runtime) -> std::result::Result<(), LoadFailure> {
-        let mut store = runtime.store(&[], &[]).map_err(trap::other)?;
-        let made = runtime.wait(self.instantiate(runtime, &mut store));
-        let instance = made.map_err(|error| trap::load_failure(&error, &store))?;
-        self.kept = Some((store, instance));
-        self.instances += 1;
-        Ok(())
+    /// The answer to a call has been given.
+    pub fn rest(&mut self, runtime: &Runtime) {
+        self.instances.rest(runtime);
     }
 
-    async fn instantiate(&self, runtime: &Runtime, store: &mut Store<Guest>) -> Result<Instance> {
-        if runtime.own_stack() { self.pre.instantiate_async(store).await } else { self.pre.instantiate(store) }
+    fn pre(&self) -> &InstancePre<Guest> {
+        &self.instances.make().0
     }
 
     /// Carries out a call.
@@ -91,10 +109,11 @@ impl Plugin {
         }
     }
 
-    fn run(&self, runtime: &Runtime, args: &[String], env: &[(String, String)]) -> GuestEnd {
+    fn run(&mut self, runtime: &Runtime, args: &[String], env: &[(String, String)]) -> GuestEnd {
         let Some(command) = &self.command else {
             return trap::refused("the plugin is no command: it does not export wasi:cli/run");
         };
+        self.instances.make_room();
         let mut store = match runtime.store(args, env) {
             Ok(store) => store,
             Err(error) => return trap::host_trap(format!("{error:#}")),
@@ -146,39 +165,33 @@ impl Plugin {
                 Err(message) => return trap::refused(message),
             },
         };
-        if self.kept.is_none()
-            && let Err(failure) = self.renew(runtime)
-        {
-            return trap::late_failure(failure);
-        }
-        let Some((store, instance)) = &mut self.kept else {
-            return trap::host_trap("the plugin has no instance");
+        let (number, store, instance) = match self.instances.begin(runtime) {
+            Ok(begun) => begun,
+            Err(end) => return end,
         };
         let function = match target.found {
-            Some((number, function)) if number == self.instances => function,
+            Some((found, function)) if found == number => function,
             _ => match instance.get_func(&mut *store, target.export) {
-                Some(function) => target.found.insert((self.instances, function)).1,
+                Some(function) => target.found.insert((number, function)).1,
                 None => return trap::host_trap("the instance lacks an export of its component"),
             },
         };
         let types = &target.results;
-        let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, args, types)));
+        let ran = runtime.wait(call(runtime, store, function, args, types));
         store.data_mut().note_use();
-        match ran {
+        let (end, usable) = match ran {
             // The call has run post-return as well.
-            Ok(Ok(results)) => GuestEnd::Returned(results),
-            Ok(Err(message)) => trap::host_trap(message),
-            Err(error) => {
-                let end = trap::end(&error, store);
-                // A component may not be entered again after a trap: the next call gets a new instance.
-                self.kept = None;
-                end
-            }
-        }
+            Ok(Ok(results)) => (GuestEnd::Returned(results), true),
+            Ok(Err(message)) => (trap::host_trap(message), true),
+            // A component may not be entered again after a trap: the next call gets a new instance.
+            Err(error) => (trap::end(&error, store), false),
+        };
+        self.instances.end(usable);
+        end
     }
 
     fn find(&self, interface: &str, name: &str) -> Bound {
-        let component = self.pre.component();
+        let component = self.pre().component();
         let parent = match interface {
             "" => None,
             interface => match component.get_export(None, interface) {
@@ -196,8 +209,8 @@ impl Plugin {
 
     /// The functions that the plugin exports, for a caller who asked for another.
     fn exports(&self) -> String {
-        let engine = self.pre.engine();
-        let ty = self.pre.component().component_type();
+        let engine = self.pre().engine();
+        let ty = self.pre().component().component_type();
         let mut names = Vec::new();
         for (name, item) in ty.exports(engine) {
             match &item.ty {

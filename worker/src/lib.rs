@@ -15,6 +15,7 @@ mod doorbell_unsafe;
 mod files;
 mod guest;
 mod imports;
+mod instances;
 mod limits;
 mod module;
 mod pages_unsafe;
@@ -36,5 +37,5 @@ pub mod wire;
 mod fake;
 
 pub use panics::report_panics;
-pub use prepared::Prepared;
+pub use prepared::{Prepared, unfiltered};
 pub use serve::serve;

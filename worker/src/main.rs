@@ -5,19 +5,16 @@ use bulkhead_shared::message::{
     setup::{Load, Role},
     worker::{FromWorker, LoadFailure},
 };
-use bulkhead_worker::{Prepared, wire::Shared};
+use bulkhead_worker::{Prepared, unfiltered, wire::Shared};
 
 fn main() {
     bulkhead_lockdown::version::answer(env!("CARGO_BIN_NAME"));
     let (Locked { load, descriptors, link, closing }, prepared) =
-        bulkhead_lockdown::enter_and_prepare(&[Role::Worker, Role::Sacrifice], Prepared::new);
+        bulkhead_lockdown::enter_and_prepare(&[Role::Worker, Role::Sacrifice], unfiltered, Prepared::new);
     let wire = Shared::new(link);
     bulkhead_worker::report_panics(wire.clone());
-    let code = descriptors.into_iter().next();
-    let status = match (load, code) {
-        (Load::Plugin(plugin), Some(code)) => {
-            bulkhead_worker::serve(&plugin, prepared, code, &wire, || closing.apply())
-        }
+    let status = match load {
+        Load::Plugin(plugin) => bulkhead_worker::serve(&plugin, prepared, descriptors, &wire, || closing.apply()),
         _ => {
             let failure = LoadFailure::Other("a worker runs plugins, and needs their native code".to_owned());
             // Nobody is left to tell if this fails.

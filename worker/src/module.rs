@@ -1,12 +1,20 @@
 //! A plugin that is a core module.
 
-use crate::{guest::Guest, imports, runtime::Runtime, trap, wasi, watch};
+use crate::{
+    guest::Guest,
+    imports,
+    instances::{Instances, Make},
+    runtime::Runtime,
+    trap, wasi, watch,
+};
 use bulkhead_shared::{
     describe::Command,
     message::worker::{Call, GuestEnd, LoadFailure},
     value::{Value, Values},
 };
-use wasmtime::{ExternType, Func, FuncType, Instance, InstancePre, Linker, Module, Result, Store, Val, ValType};
+use wasmtime::{
+    ExternType, Func, FuncType, Instance, InstancePre, Linker, Module, ModuleExport, Result, Store, Val, ValType,
+};
 
 /// What a WASI command exports to be run.
 const START: &str = "_start";
@@ -15,15 +23,37 @@ const INITIALIZE: &str = "_initialize";
 /// Most exports that a refusal lists.
 const LISTED: usize = 30;
 
-/// A linked module, and its instance as long as it is kept.
+/// A linked module, and its instances.
 pub struct Plugin {
-    pre: InstancePre<Guest>,
-    kept: Option<(Store<Guest>, Instance)>,
-    /// How many were made to be kept.
-    instances: u64,
+    instances: Instances<Linked>,
     bound: Vec<Bound>,
     /// Arguments and results of the call that runs: from the second call on there is room.
     vals: Vec<Val>,
+}
+
+/// A linked module.
+struct Linked {
+    pre: InstancePre<Guest>,
+    initialize: Option<ModuleExport>,
+}
+
+impl Make for Linked {
+    type Instance = Instance;
+
+    fn instantiate(&self, runtime: &Runtime, store: &mut Store<Guest>) -> Result<Instance> {
+        match runtime.own_stack() {
+            true => runtime.wait(self.pre.instantiate_async(store)),
+            false => self.pre.instantiate(store),
+        }
+    }
+
+    fn initialize(&self, runtime: &Runtime, store: &mut Store<Guest>, instance: Instance) -> Result<()> {
+        let Some(export) = &self.initialize else { return Ok(()) };
+        match instance.get_module_export(&mut *store, export).and_then(wasmtime::Extern::into_func) {
+            Some(initialize) => runtime.wait(call(runtime, store, initialize, &[], &mut [])),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a number of an export means; or nothing that can be called, and why.
@@ -31,12 +61,18 @@ type Bound = std::result::Result<Target, String>;
 
 /// An export that is a function.
 struct Target {
+    shape: Shape,
+    export: ModuleExport,
+    /// In the instance of this number.
+    found: Option<(u64, Func)>,
+}
+
+/// What a function takes and gives.
+struct Shape {
     name: String,
     ty: FuncType,
     params: Vec<ValType>,
     results: usize,
-    /// In the instance of this number.
-    found: Option<(u64, Func)>,
 }
 
 impl Plugin {
@@ -52,35 +88,24 @@ impl Plugin {
         // All names are known: what can fail now are their types.
         let pre = linker.instantiate_pre(module).map_err(trap::mismatched)?;
         module.initialize_copy_on_write_image().map_err(trap::other)?;
-        Ok(Plugin { pre, kept: None, instances: 0, bound: Vec::new(), vals: Vec::new() })
+        let linked = Linked { initialize: module.get_export_index(INITIALIZE), pre };
+        Ok(Plugin { instances: Instances::new(linked, runtime.fresh()), bound: Vec::new(), vals: Vec::new() })
     }
 
-    /// Makes the instance that calls to exports use. A command has none until somebody calls an export of it: each run
-    /// makes its own.
+    /// Makes the first instance for calls of exports. A command has none until somebody calls an export of it: each run makes
+    /// its own.
     pub fn start(&mut self, runtime: &Runtime) -> std::result::Result<(), LoadFailure> {
-        let is_command = self.pre.module().get_export(START).is_some();
-        if is_command { Ok(()) } else { self.renew(runtime) }
+        let is_command = self.pre().module().get_export(START).is_some();
+        if is_command { Ok(()) } else { self.instances.start(runtime) }
     }
 
-    fn renew(&mut self, runtime: &Runtime) -> std::result::Result<(), LoadFailure> {
-        let mut store = runtime.store(&[], &[]).map_err(trap::other)?;
-        let started = runtime.wait(self.instantiate(runtime, &mut store));
-        let instance = started.map_err(|error| trap::load_failure(&error, &store))?;
-        self.kept = Some((store, instance));
-        self.instances += 1;
-        Ok(())
+    /// The answer to a call has been given.
+    pub fn rest(&mut self, runtime: &Runtime) {
+        self.instances.rest(runtime);
     }
 
-    async fn instantiate(&self, runtime: &Runtime, store: &mut Store<Guest>) -> Result<Instance> {
-        let instance = if runtime.own_stack() {
-            self.pre.instantiate_async(&mut *store).await?
-        } else {
-            self.pre.instantiate(&mut *store)?
-        };
-        if let Some(initialize) = instance.get_func(&mut *store, INITIALIZE) {
-            call(runtime, store, initialize, &[], &mut []).await?;
-        }
-        Ok(instance)
+    fn pre(&self) -> &InstancePre<Guest> {
+        &self.instances.make().pre
     }
 
     /// Carries out a call.
@@ -95,11 +120,12 @@ impl Plugin {
         }
     }
 
-    fn run(&self, runtime: &Runtime, args: &[String], env: &[(String, String)]) -> GuestEnd {
-        let is_command = matches!(self.pre.module().get_export(START), Some(ExternType::Func(ty)) if is_plain(&ty));
+    fn run(&mut self, runtime: &Runtime, args: &[String], env: &[(String, String)]) -> GuestEnd {
+        let is_command = matches!(self.pre().module().get_export(START), Some(ExternType::Func(ty)) if is_plain(&ty));
         if !is_command {
             return trap::refused(format!("the plugin is no command: it exports no function `{START}`"));
         }
+        self.instances.make_room();
         let mut store = match runtime.store(args, env) {
             Ok(store) => store,
             Err(error) => return trap::host_trap(format!("{error:#}")),
@@ -107,9 +133,9 @@ impl Plugin {
         let ran = runtime.wait(async {
             // No _initialize: a command has none, and one that has both is a command.
             let instance = if runtime.own_stack() {
-                self.pre.instantiate_async(&mut store).await?
+                self.pre().instantiate_async(&mut store).await?
             } else {
-                self.pre.instantiate(&mut store)?
+                self.pre().instantiate(&mut store)?
             };
             match instance.get_func(&mut store, START) {
                 Some(start) => call(runtime, &mut store, start, &[], &mut []).await,
@@ -149,11 +175,13 @@ impl Plugin {
     }
 
     fn find(&self, name: &str) -> Bound {
-        match self.pre.module().get_export(name) {
+        match self.pre().module().get_export(name) {
             Some(ExternType::Func(ty)) => {
                 callable(name, &ty)?;
                 let (params, results) = (ty.params().collect(), ty.results().len());
-                Ok(Target { name: name.to_owned(), ty, params, results, found: None })
+                let export = self.pre().module().get_export_index(name).ok_or_else(|| self.no_such_export(name))?;
+                let shape = Shape { name: name.to_owned(), ty, params, results };
+                Ok(Target { shape, export, found: None })
             }
             Some(_) => Err(format!("the export `{name}` is no function")),
             None => Err(self.no_such_export(name)),
@@ -161,49 +189,41 @@ impl Plugin {
     }
 
     fn call_target(&mut self, runtime: &Runtime, target: &mut Target, values: &mut Vec<Value>) -> GuestEnd {
-        if let Err(message) = arguments(target, values, &mut self.vals) {
+        if let Err(message) = arguments(&target.shape, values, &mut self.vals) {
             return trap::refused(message);
         }
-        if self.kept.is_none()
-            && let Err(failure) = self.renew(runtime)
-        {
-            return trap::late_failure(failure);
-        }
-        let Some((store, instance)) = &mut self.kept else {
-            return trap::host_trap("the plugin has no instance");
+        let (number, store, instance) = match self.instances.begin(runtime) {
+            Ok(begun) => begun,
+            Err(end) => return end,
         };
         let function = match target.found {
-            Some((number, function)) if number == self.instances => function,
-            _ => match instance.get_func(&mut *store, &target.name) {
-                Some(function) => target.found.insert((self.instances, function)).1,
+            Some((found, function)) if found == number => function,
+            _ => match instance.get_module_export(&mut *store, &target.export).and_then(wasmtime::Extern::into_func) {
+                Some(function) => target.found.insert((number, function)).1,
                 None => return trap::host_trap("the instance lacks an export of its module"),
             },
         };
         let args = self.vals.len();
-        self.vals.resize(args + target.results, Val::I32(0));
+        self.vals.resize(args + target.shape.results, Val::I32(0));
         let (args, results) = self.vals.split_at_mut(args);
-        let ran = runtime.arm(store).and_then(|()| runtime.wait(call(runtime, store, function, args, results)));
+        let ran = runtime.wait(call(runtime, store, function, args, results));
         store.data_mut().note_use();
-        match ran {
+        let end = match ran {
             Ok(()) => {
                 let mut returned = std::mem::take(values);
                 returned.clear();
                 returned.extend(results.iter().filter_map(lift));
                 GuestEnd::Returned(Values(returned))
             }
-            Err(error) => {
-                let end = trap::end(&error, store);
-                // A trap leaves the instance usable, as WebAssembly defines; whoever exits does not come back.
-                if matches!(end, GuestEnd::Exited(_)) {
-                    self.kept = None;
-                }
-                end
-            }
-        }
+            Err(error) => trap::end(&error, store),
+        };
+        // A trap leaves the instance usable, as WebAssembly defines; whoever exits does not come back.
+        self.instances.end(!matches!(end, GuestEnd::Exited(_)));
+        end
     }
 
     fn no_such_export(&self, name: &str) -> String {
-        let functions = self.pre.module().exports().filter(|export| matches!(export.ty(), ExternType::Func(_)));
+        let functions = self.pre().module().exports().filter(|export| matches!(export.ty(), ExternType::Func(_)));
         let mut names: Vec<String> = functions.take(LISTED + 1).map(|export| format!("`{}`", export.name())).collect();
         if names.len() > LISTED {
             names[LISTED] = "…".to_owned();
@@ -232,8 +252,8 @@ fn is_plain(ty: &FuncType) -> bool {
 }
 
 /// Checks arguments against the function's type, and puts them in place of what `vals` held. The refusal shows the signature.
-fn arguments(target: &Target, values: &[Value], vals: &mut Vec<Val>) -> std::result::Result<(), String> {
-    let Target { name, ty, params, .. } = target;
+fn arguments(shape: &Shape, values: &[Value], vals: &mut Vec<Val>) -> std::result::Result<(), String> {
+    let Shape { name, ty, params, .. } = shape;
     if values.len() != params.len() {
         let (wanted, got) = (params.len(), values.len());
         return Err(format!("`{name}` takes {wanted} arguments, got {got}; the function is {}", signature(name, ty)));
@@ -317,18 +337,18 @@ mod tests {
     use super::*;
     use wasmtime::Engine;
 
-    fn target(params: &[ValType], results: &[ValType]) -> Target {
+    fn shape(params: &[ValType], results: &[ValType]) -> Shape {
         let ty = FuncType::new(&Engine::default(), params.iter().cloned(), results.iter().cloned());
-        Target { name: "f".to_owned(), ty, params: params.to_vec(), results: results.len(), found: None }
+        Shape { name: "f".to_owned(), ty, params: params.to_vec(), results: results.len() }
     }
 
     #[test]
     fn all_scalars_pass_both_ways_unchanged() {
-        let target = target(&[ValType::I32, ValType::I64, ValType::F32, ValType::F64], &[]);
+        let shape = shape(&[ValType::I32, ValType::I64, ValType::F32, ValType::F64], &[]);
         let values = [Value::S32(-1), Value::S64(i64::MIN), Value::F32(-0.0), Value::F64(f64::INFINITY)];
         let mut vals = vec![Val::I32(7); 9];
 
-        arguments(&target, &values, &mut vals).unwrap();
+        arguments(&shape, &values, &mut vals).unwrap();
 
         assert_eq!(vals.iter().filter_map(lift).collect::<Vec<_>>(), values);
     }
@@ -342,18 +362,18 @@ mod tests {
 
     #[test]
     fn too_few_arguments_are_refused_with_the_signature() {
-        let target = target(&[ValType::I32, ValType::F64], &[ValType::I64]);
+        let shape = shape(&[ValType::I32, ValType::F64], &[ValType::I64]);
 
-        let refusal = arguments(&target, &[Value::S32(1)], &mut Vec::new()).unwrap_err();
+        let refusal = arguments(&shape, &[Value::S32(1)], &mut Vec::new()).unwrap_err();
 
         assert_eq!(refusal, "`f` takes 2 arguments, got 1; the function is f(s32, f64) -> s64");
     }
 
     #[test]
     fn an_argument_of_another_type_is_refused() {
-        let target = target(&[ValType::I32], &[]);
+        let shape = shape(&[ValType::I32], &[]);
 
-        let refusal = arguments(&target, &[Value::S64(1)], &mut Vec::new()).unwrap_err();
+        let refusal = arguments(&shape, &[Value::S64(1)], &mut Vec::new()).unwrap_err();
 
         assert_eq!(refusal, "argument 1 must be s32; the function is f(s32)");
     }

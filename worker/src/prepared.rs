@@ -18,26 +18,35 @@ use wasmtime::{Engine, Linker, Result, Store, component};
 pub struct Prepared {
     what: Prepare,
     engine: Result<Engine>,
+    pooled: bool,
+}
+
+/// Makes the engine in front of the main filter, where there is to be a pool. None where the pool cannot be had: instances can
+/// be made without one.
+pub fn unfiltered(what: &Prepare) -> Option<Engine> {
+    runtime::pooled_engine(what.kind, &what.engine, what.pool?).ok()
 }
 
 impl Prepared {
     /// Makes everything ready that this says. What fails here fails again, and is reported, when a plugin is loaded.
-    pub fn new(what: Prepare) -> Prepared {
+    pub fn new(what: Prepare, pooled: Option<Engine>) -> Prepared {
         pages_unsafe::bring_in_code();
-        let engine = runtime::engine(what.kind, &what.engine);
+        let is_pooled = pooled.is_some();
+        let engine = pooled.map_or_else(|| runtime::engine(what.kind, &what.engine), Ok);
         if let Ok(engine) = &engine {
             // What is made here is thrown away: it is to have been gone through once.
             let _ = compiler::is_present(engine);
             let _ = walk_through(engine, what);
         }
-        Prepared { what, engine }
+        Prepared { what, engine, pooled: is_pooled }
     }
 
-    /// The engine, where it is one for this plugin.
-    pub fn engine_for(self, plugin: &Plugin) -> Result<Engine> {
-        match self.what.kind == plugin.kind && self.what.engine == plugin.engine {
-            true => self.engine,
-            false => runtime::engine(plugin.kind, &plugin.engine),
+    /// The engine, where it is one for this plugin, and whether it has a pool.
+    pub fn engine_for(self, plugin: &Plugin) -> (Result<Engine>, bool) {
+        let Prepare { kind, engine, pool, .. } = self.what;
+        match (kind, engine, pool) == (plugin.kind, plugin.engine, plugin.pool) {
+            true => (self.engine, self.pooled),
+            false => (runtime::engine(plugin.kind, &plugin.engine), false),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 use bulkhead_shared::{
     describe::Kind,
-    message::worker::{Engine as Knobs, Interrupt, Limits, Plugin, Used},
+    message::worker::{Engine as Knobs, Interrupt, Limits, Plugin, Pool, Used},
 };
 use nix::sys::resource::{Resource, getrlimit};
 use std::{
@@ -18,7 +18,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use tokio::runtime::Runtime as Tokio;
-use wasmtime::{Engine, Result, Store, error::Context as _};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Store, error::Context as _,
+};
 
 /// Innermost frames of the guest that a trap reports.
 const MAX_FRAMES: usize = 32;
@@ -27,13 +29,46 @@ const MAX_FRAMES: usize = 32;
 /// free of other mappings.
 const MAX_ON_MAIN_STACK: u64 = 64 << 20;
 
+/// Bytes of what the runtime keeps of an instance: in a pool or out of it, policy has no limit for it.
+const POOLED_INSTANCE: usize = 1 << 40;
+
+/// Bytes of each pooled table, and of each pooled memory, that are cleared and not given back. Of a memory nobody knows which
+/// part a guest uses, and all that is kept stays the worker's own while it sleeps.
+const TABLE_KEPT: usize = 16 * 1024;
+const MEMORY_KEPT: usize = 4 * 1024;
+
 /// The engine for plugins of this kind and with these knobs: what compiler and worker have in common, and the worker's own half.
 pub fn engine(kind: Kind, knobs: &Knobs) -> Result<Engine> {
+    Engine::new(&configure(kind, knobs)?)
+}
+
+fn configure(kind: Kind, knobs: &Knobs) -> Result<Config> {
     let mut config = bulkhead_engine::config(knobs)?;
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(MAX_FRAMES));
     if kind == Kind::Component {
         config.with_custom_code_memory(Some(code_unsafe::publisher()?));
     }
+    Ok(config)
+}
+
+/// The same engine with a pool that instances are made in. It must be made before the main filter: the pool asks how many CPUs
+/// there are, and for the process's cgroup.
+pub fn pooled_engine(kind: Kind, knobs: &Knobs, room: Pool) -> Result<Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    // Counts, of which the store's limiter has its own.
+    pool.total_core_instances(u32::MAX).total_component_instances(u32::MAX);
+    pool.max_core_instance_size(POOLED_INSTANCE).max_component_instance_size(POOLED_INSTANCE);
+    // One more is for values that exceptions carry.
+    pool.total_memories(room.memories.saturating_add(1)).total_gc_heaps(1);
+    pool.max_memories_per_module(room.memories).max_memories_per_component(room.memories);
+    pool.total_tables(room.tables).max_tables_per_module(room.tables).max_tables_per_component(room.tables);
+    pool.table_elements(usize::try_from(room.table_elements)?);
+    // What is little is cleared faster than given back to the kernel and asked for again.
+    pool.table_keep_resident(TABLE_KEPT).linear_memory_keep_resident(MEMORY_KEPT);
+    // One call runs at a time.
+    pool.total_stacks(1);
+    let mut config = configure(kind, knobs)?;
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
 }
 
@@ -47,6 +82,7 @@ pub struct Runtime {
     own_stack: bool,
     notes: Option<Notes>,
     preopens: u32,
+    fresh: bool,
 }
 
 impl Runtime {
@@ -65,7 +101,7 @@ impl Runtime {
         let notes = wasi.is_some().then(|| Notes::new(wire, plugin.learning));
         let preopens = u32::try_from(plugin.wasi.dirs.len() + plugin.wasi.tmp.iter().len()).unwrap_or(0);
         let interrupt = plugin.engine.interrupt;
-        Ok(Runtime { engine, limits: plugin.limits, interrupt, wasi, own_stack, notes, preopens })
+        Ok(Runtime { engine, limits: plugin.limits, interrupt, wasi, own_stack, notes, preopens, fresh: plugin.fresh })
     }
 
     /// WASI, where it is linked.
@@ -76,6 +112,11 @@ impl Runtime {
     /// What the plugin may not import although it is linked.
     pub fn withheld(&self) -> Withheld {
         self.wasi().map(Wasi::withheld).unwrap_or_default()
+    }
+
+    /// Whether each call of an export has an instance of its own.
+    pub fn fresh(&self) -> bool {
+        self.fresh
     }
 
     /// Whether guests must run on a stack of their own (`call_async` and its like): because an import may wait, or because

@@ -14,6 +14,29 @@ use bulkhead_shared::{
     value::Value,
 };
 use std::os::fd::OwnedFd;
+use wasmtime::{Engine, Module, component::Component};
+
+/// The plugin's code, mapped.
+enum Code {
+    Module(Module),
+    Component(Component),
+}
+
+impl Code {
+    fn map(engine: &Engine, plugin: &Plugin, code: OwnedFd) -> wasmtime::Result<Code> {
+        match plugin.kind {
+            Kind::Module => code_unsafe::module(engine, code).map(Code::Module),
+            Kind::Component => code_unsafe::component(engine, &code, plugin.code_bytes).map(Code::Component),
+        }
+    }
+
+    fn has_imports(&self) -> bool {
+        match self {
+            Code::Module(module) => module.imports().len() > 0,
+            Code::Component(component) => component.component_type().imports(component.engine()).len() > 0,
+        }
+    }
+}
 
 /// The plugin, linked.
 enum Loaded {
@@ -23,12 +46,12 @@ enum Loaded {
 
 /// Loads the plugin, closes the process in, and serves calls as long as the broker makes some. Returns the exit code.
 ///
-/// `prepared` is what was made ready before the plugin was known; `code` holds the sealed native code. `close` is the last step of the lock-down; no instruction of the guest runs
-/// before it.
+/// `prepared` is what was made ready before the plugin was known; `code` are descriptors of the sealed native code, two where
+/// calls have fresh instances. `close` is the last step of the lock-down; no instruction of the guest runs before it.
 pub fn serve(
     plugin: &Plugin,
     prepared: Option<Prepared>,
-    code: OwnedFd,
+    code: Vec<OwnedFd>,
     wire: &Shared,
     close: impl FnOnce() -> Result<(), String>,
 ) -> i32 {
@@ -89,6 +112,10 @@ pub fn serve(
             Ok(used) => values = used,
             Err(_) => return 1,
         }
+        match &mut loaded {
+            Loaded::Module(module) => module.rest(&runtime),
+            Loaded::Component(component) => component.rest(&runtime),
+        }
     }
 }
 
@@ -102,14 +129,14 @@ enum Called {
 fn load(
     plugin: &Plugin,
     prepared: Option<Prepared>,
-    code: OwnedFd,
+    code: Vec<OwnedFd>,
     wire: &Shared,
     close: impl FnOnce() -> Result<(), String>,
 ) -> Result<(Runtime, Loaded), LoadFailure> {
     // The engine first: it installs wasmtime's signal handlers, and only it can tell whether there is a compiler.
-    let engine = match prepared {
+    let (engine, pooled) = match prepared {
         Some(prepared) => prepared.engine_for(plugin),
-        None => runtime::engine(plugin.kind, &plugin.engine),
+        None => (runtime::engine(plugin.kind, &plugin.engine), false),
     };
     let engine = engine.map_err(trap::other)?;
     if compiler::is_present(&engine) {
@@ -120,26 +147,31 @@ fn load(
         ));
     }
     signals_unsafe::survive_file_size_limit().map_err(|error| LoadFailure::Other(format!("SIGXFSZ: {error}")))?;
+
+    // The native code: from here on the process counts as hostile. Linking runs none of it yet.
+    let mut codes = code.into_iter();
+    let mut map = |engine: &Engine| match codes.next() {
+        Some(code) => Code::map(engine, plugin, code).map_err(trap::stale),
+        None => Err(LoadFailure::Other("a worker needs its plugin's native code".into())),
+    };
+    let (engine, code) = match map(&engine) {
+        Ok(code) => (engine, code),
+        // More tables, say, than there is room for. If it was something else it fails once more.
+        Err(_) if pooled => {
+            let engine = runtime::engine(plugin.kind, &plugin.engine).map_err(trap::other)?;
+            let code = map(&engine)?;
+            (engine, code)
+        }
+        Err(failure) => return Err(failure),
+    };
+    drop(codes);
     if plugin.engine.interrupt == Interrupt::Epoch {
         signals_unsafe::interrupt_by_epoch(&engine).map_err(|error| LoadFailure::Other(format!("SIGUSR1: {error}")))?;
     }
-
-    // The native code: from here on the process counts as hostile. Linking runs none of it yet.
-    let (runtime, mut loaded) = match plugin.kind {
-        Kind::Module => {
-            let module = code_unsafe::module(&engine, code).map_err(trap::stale)?;
-            let runtime = Runtime::new(engine, plugin, module.imports().len() > 0, wire).map_err(trap::other)?;
-            let module = module::Plugin::link(&runtime, &module)?;
-            (runtime, Loaded::Module(module))
-        }
-        Kind::Component => {
-            let component = code_unsafe::component(&engine, &code, plugin.code_bytes).map_err(trap::stale)?;
-            drop(code);
-            let imports = component.component_type().imports(&engine).len() > 0;
-            let runtime = Runtime::new(engine, plugin, imports, wire).map_err(trap::other)?;
-            let component = component::Plugin::link(&runtime, &component)?;
-            (runtime, Loaded::Component(component))
-        }
+    let runtime = Runtime::new(engine, plugin, code.has_imports(), wire).map_err(trap::other)?;
+    let mut loaded = match &code {
+        Code::Module(module) => Loaded::Module(module::Plugin::link(&runtime, module)?),
+        Code::Component(component) => Loaded::Component(component::Plugin::link(&runtime, component)?),
     };
 
     // No memory can become executable any more, and nothing of the set-up is possible.

@@ -6,7 +6,7 @@ use super::{
     guests,
     samples::Samples,
 };
-use crate::{Plugin, Value};
+use crate::{Plugin, Value, policy::Instance};
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::{TimeVal, TimeValLike},
@@ -32,23 +32,25 @@ const SPINNING: &str = "ping-pong of 64 bytes over shared memory, two processes 
 /// Calls one after the other, of a worker that is awake.
 pub fn hot(bench: &mut Bench) -> Result<Figure, Error> {
     let mut plugin = bench.module()?;
+    numbers(bench, Name::HotCall, &mut plugin)
+}
+
+fn numbers(bench: &mut Bench, name: Name, plugin: &mut Plugin) -> Result<Figure, Error> {
     let (args, mut results) = (guests::sixty_four(), Vec::new());
     let echo = plugin.export("echo").ok_or_else(|| Error::Cannot("the plugin exports no echo".to_owned()))?;
-    one_after_the_other(bench, Name::HotCall, &mut plugin, |plugin| {
-        match plugin.call_export(&echo, &args, &mut results) {
-            Ok(()) if results == args => Ok(()),
-            Ok(()) => Err(Error::Cannot("an echo gave back something else".to_owned())),
-            Err(outcome) => Err(Error::plugin("call echo", outcome)),
-        }
+    one_after_the_other(bench, name, plugin, |plugin| match plugin.call_export(&echo, &args, &mut results) {
+        Ok(()) if results == args => Ok(()),
+        Ok(()) => Err(Error::Cannot("an echo gave back something else".to_owned())),
+        Err(outcome) => Err(Error::plugin("call echo", outcome)),
     })
 }
 
 /// The same, a fresh instance for each.
-pub fn fresh(_: &mut Bench) -> Result<Figure, Error> {
-    Err(Error::Cannot(
-        "this build keeps one instance of a plugin for all calls of its exports; policy has no word for a fresh one"
-            .into(),
-    ))
+pub fn fresh(bench: &mut Bench) -> Result<Figure, Error> {
+    let mut policy = bench.policy.clone();
+    policy.invocation.instance = Instance::Fresh;
+    let mut plugin = guests::load(&bench.broker, guests::MODULE, &policy)?;
+    numbers(bench, Name::FreshCall, &mut plugin)
 }
 
 /// Calls of a component.

@@ -44,6 +44,33 @@ fn every_engine_of_a_policy_compiles() {
 }
 
 #[test]
+fn code_that_is_ended_by_kill_has_no_checks_in_it() {
+    let loops = "(loop $l (br_if $l (i32.eqz (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))".repeat(5000);
+    let wasm = wat::parse_str(format!("(module (func (export \"f\") (param i32) {loops}))")).expect("test text");
+    let code = |interrupt| {
+        let mut memory = Memory::new();
+        let job = bulkhead_shared::message::compiler::Job {
+            engine: Engine { interpreter: false, interrupt, stack: 1 << 20 },
+            ..job()
+        };
+        compile(&wasm, &job, &mut memory).expect("somebody listens");
+        memory.code
+    };
+    let engine = Engine { interpreter: false, interrupt: Interrupt::Kill, stack: 1 << 20 };
+    let mut config = bulkhead_engine::config(&engine).expect("a configuration");
+    // Whatever the knob does: with both kinds of checks off.
+    config.epoch_interruption(false).consume_fuel(false);
+    config.cranelift_opt_level(wasmtime::OptLevel::Speed).native_unwind_info(false);
+    let bare = wasmtime::Engine::new(&config).and_then(|engine| engine.precompile_module(&wasm)).expect("code");
+
+    let [kill, epoch, fuel] = [Interrupt::Kill, Interrupt::Epoch, Interrupt::Fuel].map(code);
+
+    assert!(kill == bare);
+    // The others look at each loop: some bytes of instructions for each, with the file's sections rounded up to pages.
+    assert!(epoch.len() > kill.len() && fuel.len() > kill.len());
+}
+
+#[test]
 fn impossible_engine_is_refused() {
     let memory = with_engine(Engine { interpreter: false, interrupt: Interrupt::Kill, stack: 0 });
     let Some(FromCompiler::Refused { reason }) = memory.said.last() else { panic!("{:?}", memory.said) };

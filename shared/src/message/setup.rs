@@ -83,6 +83,8 @@ pub struct Prepare {
     pub engine: super::worker::Engine,
     /// Whether WASI will be linked.
     pub wasi: bool,
+    /// Room for instances, where there is to be some.
+    pub pool: Option<super::worker::Pool>,
 }
 
 /// The empty root and what is attached to it.

@@ -56,6 +56,23 @@ pub struct Plugin {
     pub learning: bool,
     /// How long the worker may look for the next call before it sleeps (`invocation.spin`); zero is not at all.
     pub spin: Duration,
+    /// Whether each call of an export has an instance of its own (`invocation.instance`). Its native code comes twice then, so
+    /// that it can be mapped anew where it does not fit the pool.
+    pub fresh: bool,
+    /// Where instances are made, if there is such a place.
+    pub pool: Option<Pool>,
+}
+
+/// Room for one instance, used again and again: what the calls of a plugin with fresh instances are made in. A plugin that
+/// does not fit is not served from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pool {
+    /// Linear memories.
+    pub memories: u32,
+    /// Tables.
+    pub tables: u32,
+    /// Elements of each table.
+    pub table_elements: u64,
 }
 
 /// Limits of the wasm layer.

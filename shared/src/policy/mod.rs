@@ -137,6 +137,18 @@ pub struct Invocation {
     pub max_message: u64,
     /// How long broker and worker look for each other's next word before they sleep, at most.
     pub spin: Duration,
+    /// What a call of an export finds of those before it.
+    pub instance: Instance,
+}
+
+/// `invocation.instance`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instance {
+    /// Nothing: each call has an instance of its own.
+    Fresh,
+    /// What they left: memory, tables, globals, open files.
+    Reuse,
 }
 
 /// `[worker]`

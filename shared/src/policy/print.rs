@@ -1,8 +1,8 @@
 //! An effective policy as a policy file that sets every key.
 
 use super::{
-    Compiler, Engine, Filesystem, Grants, Host, Invocation, Network, Policy, Process, Share, StartBy, Supervision,
-    Syscalls, Wasm, Worker,
+    Compiler, Engine, Filesystem, Grants, Host, Instance, Invocation, Network, Policy, Process, Share, StartBy,
+    Supervision, Syscalls, Wasm, Worker,
     schema::{KEYS, Kind, VERSION, Value},
     unit,
 };
@@ -32,6 +32,7 @@ impl Policy {
                 load_timeout: Duration::ZERO,
                 max_message: 0,
                 spin: Duration::ZERO,
+                instance: Instance::Fresh,
             },
             worker: Worker { share: Share::Never },
             process: Process {

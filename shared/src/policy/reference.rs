@@ -40,7 +40,7 @@ impl Key {
         match (self.section, self.name) {
             ("wasm", "engine") => &["seccomp.main", "seccomp.closing", "mdwe"],
             ("wasm", _) => &["wasm.limits"],
-            ("invocation", "fuel") => &["the runtime"],
+            ("invocation", "fuel" | "instance") => &["the runtime"],
             ("invocation", "max_message" | "spin") => &["the broker"],
             ("invocation", _) => &["invocation.interrupt"],
             ("process", "memory") => &["cgroup.memory", "cgroup.swap", "rlimits"],

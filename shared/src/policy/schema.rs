@@ -1,7 +1,7 @@
 //! The language: every key that a policy can set, with its kind and its meaning. Reading, merging, printing and the
 //! reference all follow this one table.
 
-use super::{AddedSyscall, DirGrant, Engine, Grants, Policy, Share, StartBy};
+use super::{AddedSyscall, DirGrant, Engine, Grants, Instance, Policy, Share, StartBy};
 use crate::{
     codec,
     message::worker::{Clock, Interrupt, Random},
@@ -213,6 +213,7 @@ words! {
     Engine: ENGINES { "interpreted" = Interpreted, "native" = Native };
     Interrupt: INTERRUPTS { "kill" = Kill, "epoch" = Epoch, "fuel" = Fuel };
     Grants: GRANTS { "none" = None, "read-only" = ReadOnly, "read-write" = ReadWrite };
+    Instance: INSTANCES { "fresh" = Fresh, "reuse" = Reuse };
     StartBy: STARTS { "exec" = Exec, "fork" = Fork };
     Share: SHARES { "never" = Never, "caller" = Caller, "plugin" = Plugin };
     Clock: CLOCKS { "none" = None, "deterministic" = Deterministic, "real" = Real };
@@ -305,6 +306,9 @@ keys! {
     invocation.spin: time(Duration::ZERO, MS), Larger,
         "how long broker and worker look for each other's next word before they sleep, at most; 0s is not at all",
         "both sleep, and waking costs some tens of microseconds; a worker that looks on: process.idle_cpu";
+    invocation.instance: Kind::Word(INSTANCES), Larger,
+        "what a call of an export finds of those before it. fresh: nothing, each has an instance of its own. reuse: what they left in memory, tables, globals and open files",
+        "nothing: it is how, not how much";
 
     worker.share: Kind::Word(SHARES), Larger,
         "who may share a worker",

@@ -138,7 +138,8 @@ fn main() {
     }
     files::leave_open();
     let roles = [Role::Worker, Role::Sacrifice];
-    let (Locked { load, link, closing, .. }, _) = bulkhead_lockdown::enter_and_prepare(&roles, cell::attack);
+    let (Locked { load, link, closing, .. }, _) =
+        bulkhead_lockdown::enter_and_prepare(&roles, |_| (), |what, ()| cell::attack(what));
     let mut worker = Worker { link, ring: Ring::find(), id: 0 };
     let Load::Plugin(plugin) = load else { std::process::exit(1) };
     // As in a real worker: a file that grows beyond its limit is an error, and not a death.

@@ -1,8 +1,9 @@
-//! What a call costs when its answer comes while it is looked for: no memory is taken in the broker, and neither broker nor
-//! worker makes a system call. Both are counted; how long it takes is not looked at here.
+//! What a call costs when its answer comes while it is looked for: no memory is taken in broker or worker, and neither of them
+//! makes a system call. Both are counted; how long it takes is not looked at here.
 
 mod allocations_unsafe;
 mod tracer_unsafe;
+mod worker;
 
 use allocations_unsafe::{Counting, count};
 use bulkhead::{Broker, Plugin, PluginOptions, Source, Value, policies};
@@ -75,6 +76,18 @@ fn a_call_takes_no_memory_in_the_broker() {
     });
 
     assert_eq!(least.min(), Some(0));
+}
+
+#[test]
+fn a_call_takes_no_memory_in_the_worker() {
+    let args = vec![Value::S64(-1), Value::S32(7), Value::F64(0.5)];
+
+    let taken = worker::allocations(ECHO, args, CALLS);
+
+    // The first ones make room for all that follow.
+    let (first, rest) = taken.split_at(3);
+    assert_eq!(rest.len() as u64, CALLS - 3);
+    assert!(first[0] > 0 && rest.iter().all(|taken| *taken == 0), "{taken:?}");
 }
 
 #[test]

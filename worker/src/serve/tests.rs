@@ -20,6 +20,8 @@ fn plugin(kind: Kind) -> Plugin {
         wasi: Wasi::default(),
         learning: false,
         spin: std::time::Duration::ZERO,
+        fresh: false,
+        pool: None,
     }
 }
 
@@ -37,7 +39,7 @@ fn served(kind: Kind) -> (i32, Vec<FromWorker>, bool) {
         closed.set(true);
         Ok(())
     };
-    let status = serve(&plugin(kind), None, code(b"not native code!"), &wire, close);
+    let status = serve(&plugin(kind), None, vec![code(b"not native code!")], &wire, close);
     let messages = std::mem::take(&mut broker.state().from_worker);
     (status, messages, closed.get())
 }

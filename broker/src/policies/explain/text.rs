@@ -6,7 +6,7 @@ use bulkhead_shared::{
     layer::{Layer, Requirement},
     message::worker::{Clock, Interrupt, Random},
     policy::{
-        Engine, Grants, Origin, Policy,
+        Engine, Grants, Instance, Origin, Policy,
         schema::sections,
         unit::{size_text, time_text},
     },
@@ -79,7 +79,11 @@ pub(super) fn sentences(policy: &Policy) -> Vec<String> {
         Interrupt::Epoch => format!("it is interrupted, and killed {} later", time_text(policy.invocation.grace)),
         Interrupt::Fuel => format!("it is killed; it also ends after {} units of fuel", policy.invocation.fuel),
     };
-    said.push(format!("One call may take {}; after that {end}.", time_text(policy.invocation.timeout)));
+    let left = match policy.invocation.instance {
+        Instance::Fresh => "finds nothing of the calls before it",
+        Instance::Reuse => "finds what the calls before it left in the plugin",
+    };
+    said.push(format!("One call may take {}; after that {end}. It {left}.", time_text(policy.invocation.timeout)));
     said.extend(files(policy));
     let mut offered = Vec::new();
     let mut withheld = Vec::new();

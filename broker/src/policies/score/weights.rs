@@ -87,6 +87,9 @@ const GRANTS: &[Weight] = weights! {
     "host.clock", 2, Measure::Words(&[("none", 0), ("deterministic", 25), ("real", 100)]),
         "a clock is what a side channel is measured with",
         "\"deterministic\" or \"none\"";
+    "invocation.instance", 3, Measure::Words(&[("fresh", 0), ("reuse", 100)]),
+        "what one call leaves in the plugin's memory the next call finds, whoever makes it: a secret, or what corrupted it",
+        "\"fresh\", for plugins that keep nothing from one call to the next";
     "process.start", 2, Measure::Words(&[("exec", 0), ("fork", 100)]),
         "workers that are forked have one address layout: what one plugin finds out of its own helps against another's worker",
         "\"exec\", where a start may take a millisecond more";
