@@ -1,0 +1,115 @@
+//! A worker with the plugin loaded: what the broker keeps of it from call to call.
+
+use super::recipe::Recipe;
+use crate::{
+    export::Exports,
+    idle::Idle,
+    invocation::{Around, Invocation, Request, unsent},
+    process::Process,
+    report::Report,
+};
+use bulkhead_shared::{
+    message::worker::ToWorker,
+    outcome::{Outcome, Violation},
+    ring::Pace,
+    value::Value,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A worker with the plugin loaded.
+pub(crate) struct Worker {
+    pub process: Process,
+    /// What it was started from; its policy is the one that holds for it.
+    pub recipe: Arc<Recipe>,
+    /// How long its answers are looked for.
+    pace: Pace,
+    /// What it does while nobody has called it.
+    idle: Idle,
+    /// How many of the plugin's exports it was told of.
+    bound: usize,
+    /// Whether the memory that it uses is to be read after this call: after the first, after a run of a command, and whenever its
+    /// CPU time is read before a call. The kernel keeps the highest value.
+    look_at_memory: bool,
+}
+
+impl Worker {
+    /// One that has just become ready.
+    pub fn new(process: Process, recipe: Arc<Recipe>, spin: Duration) -> Worker {
+        let idle = Idle::new(Instant::now(), process.cpu_time(), spin);
+        Worker { process, recipe, pace: Pace::new(spin), idle, bound: 0, look_at_memory: true }
+    }
+
+    /// Makes a call, to its end. Whether the worker can be called again; where it cannot, it was ended.
+    pub fn call(
+        &mut self,
+        now: Instant,
+        exports: &Exports,
+        invocation: &mut Invocation,
+        request: Request<'_, '_>,
+        results: &mut Vec<Value>,
+        report: &mut Report,
+    ) -> (Result<(), Outcome>, bool) {
+        self.look_at_memory |= invocation.streams.is_some();
+        let begun = self.begin(now, exports);
+        let called = begun.is_ok();
+        let around = Around { policy: &self.recipe.policy, learning: self.recipe.learning.as_ref() };
+        let ended = match begun {
+            Ok(()) => invocation.run(around, &mut self.process, &mut self.pace, request, results),
+            // Whatever it says is not this call's.
+            Err(outcome) => Err(outcome),
+        };
+        match ended {
+            Ok(end) => {
+                self.rest(now, invocation.slept, report);
+                (end.into_result(), true)
+            }
+            Err(outcome) => {
+                let death = self.process.kill();
+                if called {
+                    invocation.drain(around.policy, &mut self.process, death, &outcome);
+                }
+                (Err(outcome), false)
+            }
+        }
+    }
+
+    /// A call begins. A worker that has spoken, or used CPU time, while nobody asked it anything is up to something. One that is
+    /// not is told of the exports that it does not know yet.
+    fn begin(&mut self, now: Instant, exports: &Exports) -> Result<(), Outcome> {
+        // Its words would be taken for the next call's.
+        if self.process.link.peek() {
+            let what = "the worker said something before it was called".to_owned();
+            return Err(Outcome::Violation(Violation::Protocol { what }));
+        }
+        let budget = self.recipe.policy.process.idle_cpu;
+        match self.idle.begin(now, budget, || self.process.cpu_time()) {
+            Ok(read) => self.look_at_memory |= read,
+            Err(used) => return Err(Outcome::Violation(Violation::IdleCpu { used, budget })),
+        }
+        if self.bound < exports.len() {
+            for (interface, name) in exports.from(self.bound) {
+                let (interface, name) = (interface.to_owned(), name.to_owned());
+                self.process.link.send(&ToWorker::Bind { interface, name }).map_err(unsent)?;
+            }
+            self.bound = exports.len();
+        }
+        Ok(())
+    }
+
+    /// A call that began at `began` has ended well. What takes system calls is done where the broker slept during the call, and
+    /// now and then.
+    fn rest(&mut self, began: Instant, slept: bool, report: &mut Report) {
+        if slept {
+            let cpu = self.process.cpu_time();
+            self.idle.end_read(Instant::now(), cpu);
+        } else {
+            self.idle.end(began, Instant::now());
+        }
+        if std::mem::take(&mut self.look_at_memory) {
+            report.note_memory(self.process.memory_peak());
+        }
+    }
+}
