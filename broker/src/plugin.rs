@@ -8,6 +8,9 @@ mod worker;
 
 pub use command::{Command, Finished};
 pub use options::PluginOptions;
+pub(crate) use recipe::Recipe;
+pub(crate) use supervised::Supervised;
+pub(crate) use worker::{Driven, Wanted, Worker};
 
 use crate::{
     broker::Inner,
@@ -17,11 +20,12 @@ use crate::{
     loading::Fresh,
     memfd::Sealed,
     process::failed,
+    replicas::Replicas,
     report::Report,
     stdio::{Collected, Streams},
 };
 use bulkhead_shared::{
-    describe::{Description, Function, ItemKind, Kind},
+    describe::{Description, Function},
     message::worker::Call,
     outcome::{Outcome, Refusal},
     policy::Policy,
@@ -31,8 +35,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use supervised::Supervised;
-use worker::Worker;
 
 /// A loaded plugin. Its worker runs until the plugin is dropped; one that died is replaced at the next call.
 pub struct Plugin {
@@ -92,18 +94,18 @@ impl Plugin {
 
     /// The signature of an export. `interface` is empty for one that stands alone.
     pub fn function(&self, interface: &str, name: &str) -> Option<&Function> {
-        self.supervised.recipe().compiled.description.exports.iter().find_map(|item| match &item.what {
-            ItemKind::Function(function) if item.module == interface && item.name == name => Some(function),
-            _ => None,
-        })
+        self.description().function(interface, name)
     }
 
     /// What `"interface#add"` means for this plugin. A core module has no interfaces, and its names may have any character.
     pub fn interface_and_name<'a>(&self, export: &'a str) -> (&'a str, &'a str) {
-        match self.supervised.recipe().compiled.description.kind {
-            Kind::Component => export.rsplit_once('#').unwrap_or(("", export)),
-            Kind::Module => ("", export),
-        }
+        self.description().interface_and_name(export)
+    }
+
+    /// Shares it: several threads may call it at the same time then, and calls can be awaited.
+    pub fn replicas(self) -> Replicas {
+        let Plugin { supervised, worker, report, next_call, exports } = self;
+        Replicas::new(supervised, exports, worker.map(|worker| (worker, report)), next_call)
     }
 
     /// An export, to be called many times: `"add"`, or `"interface#add"` for one in an interface of a component. `None` where the
@@ -112,10 +114,10 @@ impl Plugin {
         if let Some(export) = self.exports.find(name) {
             return Some(export);
         }
-        let (interface, function) = self.interface_and_name(name);
-        self.function(interface, function)?;
-        let (interface, function) = (interface.to_owned(), function.to_owned());
-        self.exports.add(name, &interface, &function)
+        let description = &self.supervised.recipe().compiled.description;
+        let (interface, function) = description.interface_and_name(name);
+        description.function(interface, function)?;
+        self.exports.add(name, interface, function)
     }
 
     /// Calls an export: `"add"`, or `"interface#add"` for one in an interface of a component.

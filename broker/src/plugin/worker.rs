@@ -4,12 +4,12 @@ use super::recipe::Recipe;
 use crate::{
     export::Exports,
     idle::Idle,
-    invocation::{Around, Invocation, Request, unsent},
-    process::Process,
+    invocation::{Around, End, Invocation, Request, Step, unsent},
+    process::{Process, Woken},
     report::Report,
 };
 use bulkhead_shared::{
-    message::worker::ToWorker,
+    message::worker::{Call, ToWorker},
     outcome::{Outcome, Violation},
     ring::Pace,
     value::Value,
@@ -19,6 +19,31 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Time to look for an answer, for one who must not be held up.
+const BRIEF: Duration = Duration::from_micros(5);
+/// Turns of one [`Worker::drive`]. Who keeps one busy for longer waits until others have had theirs.
+const TURNS: usize = 16;
+
+/// What is called by one who does not wait for it here.
+pub(crate) enum Wanted {
+    /// An export by its name.
+    Named(Call),
+    /// An export that the worker knows by a number, with these arguments.
+    Bound(u32, Vec<Value>),
+}
+
+/// How far a call has come that is not waited for.
+pub(crate) enum Driven {
+    /// To its end.
+    Over(End),
+    /// The worker has ended.
+    Died,
+    /// There may be more to do at once.
+    Again,
+    /// Nothing goes on before [`Process::events`] is readable, or the invocation's time is over.
+    Asleep,
+}
+
 /// A worker with the plugin loaded.
 pub(crate) struct Worker {
     pub process: Process,
@@ -26,6 +51,10 @@ pub(crate) struct Worker {
     pub recipe: Arc<Recipe>,
     /// How long its answers are looked for.
     pace: Pace,
+    /// The same for one who has others to look after.
+    brief: Pace,
+    /// Whether it is watched by one who waits for many.
+    watched: bool,
     /// What it does while nobody has called it.
     idle: Idle,
     /// How many of the plugin's exports it was told of.
@@ -39,7 +68,16 @@ impl Worker {
     /// One that has just become ready.
     pub fn new(process: Process, recipe: Arc<Recipe>, spin: Duration) -> Worker {
         let idle = Idle::new(Instant::now(), process.cpu_time(), spin);
-        Worker { process, recipe, pace: Pace::new(spin), idle, bound: 0, look_at_memory: true }
+        Worker {
+            process,
+            recipe,
+            pace: Pace::new(spin),
+            brief: Pace::new(spin.min(BRIEF)),
+            watched: false,
+            idle,
+            bound: 0,
+            look_at_memory: true,
+        }
     }
 
     /// Makes a call, to its end. Whether the worker can be called again; where it cannot, it was ended.
@@ -76,6 +114,59 @@ impl Worker {
         }
     }
 
+    /// Sends a call that [`Worker::drive`] then follows. `Some` is its end, where it cannot be sent.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        exports: &Exports,
+        invocation: &mut Invocation,
+        wanted: Wanted,
+    ) -> Result<Option<End>, Outcome> {
+        self.begin(now, exports)?;
+        match wanted {
+            Wanted::Named(call) => invocation.send_named(&mut self.process, call),
+            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process, export, &args),
+        }
+    }
+
+    /// Follows a call as far as that goes without waiting. What is heard and what happens is judged as in a call that is waited
+    /// for. With `look`, an answer is looked for, for some microseconds.
+    pub fn drive(
+        &mut self,
+        invocation: &mut Invocation,
+        results: &mut Vec<Value>,
+        look: bool,
+    ) -> Result<Driven, Outcome> {
+        let around = Around { policy: &self.recipe.policy, learning: self.recipe.learning.as_ref() };
+        let process = &mut self.process;
+        if std::mem::take(&mut self.watched)
+            && let Some(woken) = process.happened()?
+            && !invocation.woken(around, process, woken)?
+        {
+            return Ok(Driven::Died);
+        }
+        for _ in 0..TURNS {
+            match invocation.step(around, process, results)? {
+                Step::Over(end) => return Ok(Driven::Over(end)),
+                Step::Died => return Ok(Driven::Died),
+                Step::More => continue,
+                Step::Wait => {}
+            }
+            if Instant::now() >= invocation.until {
+                invocation.woken(around, process, Woken::Deadline)?;
+                continue;
+            }
+            if look && self.brief.look(|| process.link.peek_any()) {
+                continue;
+            }
+            if process.rest()? {
+                (self.watched, invocation.slept) = (true, true);
+                return Ok(Driven::Asleep);
+            }
+        }
+        Ok(Driven::Again)
+    }
+
     /// A call begins. A worker that has spoken, or used CPU time, while nobody asked it anything is up to something. One that is
     /// not is told of the exports that it does not know yet.
     fn begin(&mut self, now: Instant, exports: &Exports) -> Result<(), Outcome> {
@@ -101,7 +192,7 @@ impl Worker {
 
     /// A call that began at `began` has ended well. What takes system calls is done where the broker slept during the call, and
     /// now and then.
-    fn rest(&mut self, began: Instant, slept: bool, report: &mut Report) {
+    pub fn rest(&mut self, began: Instant, slept: bool, report: &mut Report) {
         if slept {
             let cpu = self.process.cpu_time();
             self.idle.end_read(Instant::now(), cpu);

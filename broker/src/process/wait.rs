@@ -69,6 +69,28 @@ impl Process {
         woken
     }
 
+    /// For one who waits for many: what has happened to a process that is at [`Process::rest`], if anything has.
+    pub fn happened(&mut self) -> Result<Option<Woken>, Outcome> {
+        let woken = self.gather(EpollTimeout::ZERO);
+        self.link.awake();
+        woken
+    }
+
+    /// For one who waits for many: `false` where there is something on the rings. Otherwise [`Process::events`] is readable once
+    /// anything happens that [`Process::wait`] would tell.
+    pub fn rest(&mut self) -> Result<bool, Outcome> {
+        let there = self.link.wait().map_err(protocol)?.any();
+        if there {
+            self.link.awake();
+        }
+        Ok(!there)
+    }
+
+    /// Readable while there is something that [`Process::happened`] may tell.
+    pub fn events(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+
     fn wait_quietly(&mut self, deadline: Option<Instant>) -> Result<Woken, Outcome> {
         loop {
             let timeout = match deadline {
@@ -82,45 +104,49 @@ impl Process {
                     EpollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(EpollTimeout::MAX)
                 }
             };
-            let mut events = [EpollEvent::empty(); 4];
-            let count = match self.epoll.wait(&mut events, timeout) {
-                Ok(count) => count,
-                Err(Errno::EINTR) => continue,
-                Err(e) => return Err(failed("epoll_wait", e)),
-            };
-            let happened = |what| events.iter().take(count).any(|event| event.data() == what);
-            if happened(BELL) {
-                self.link.rung().map_err(protocol)?;
-            }
-            // A refused call first: a death may be its consequence.
-            let is_refusal =
-                |event: &EpollEvent| event.data() == LISTENER && event.events().contains(EpollFlags::EPOLLIN);
-            if events.iter().take(count).any(is_refusal) {
-                match self.notification() {
-                    Ok(Some(notification)) => return Ok(Woken::Refused(notification)),
-                    // The caller died, or the listener hung up with it.
-                    Ok(None) | Err(_) if happened(ENDED) => return Ok(Woken::Ended),
-                    // Interrupted: the call is made again. What else happened still counts.
-                    Ok(None) => {}
-                    Err(outcome) => return Err(outcome),
-                }
-            } else if happened(LISTENER) {
-                // Hung up, which happens a moment before the end is told: the filter has nobody left to refuse anything to.
-                // It would be told again and again in that moment.
-                if let Some(listener) = self.listener.take() {
-                    let _ = self.epoll.delete(listener.as_fd());
-                }
-            }
-            if happened(BELL) {
-                return Ok(Woken::Peer);
-            }
-            if happened(ENDED) {
-                return Ok(Woken::Ended);
-            }
-            if happened(CALLER) {
-                return Ok(Woken::Caller);
+            if let Some(woken) = self.gather(timeout)? {
+                return Ok(woken);
             }
         }
+    }
+
+    /// Waits once, and judges what has happened.
+    fn gather(&mut self, timeout: EpollTimeout) -> Result<Option<Woken>, Outcome> {
+        let mut events = [EpollEvent::empty(); 4];
+        let count = match self.epoll.wait(&mut events, timeout) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => return Ok(None),
+            Err(e) => return Err(failed("epoll_wait", e)),
+        };
+        let happened = |what| events.iter().take(count).any(|event| event.data() == what);
+        if happened(BELL) {
+            self.link.rung().map_err(protocol)?;
+        }
+        // A refused call first: a death may be its consequence.
+        let is_refusal = |event: &EpollEvent| event.data() == LISTENER && event.events().contains(EpollFlags::EPOLLIN);
+        if events.iter().take(count).any(is_refusal) {
+            match self.notification() {
+                Ok(Some(notification)) => return Ok(Some(Woken::Refused(notification))),
+                // The caller died, or the listener hung up with it.
+                Ok(None) | Err(_) if happened(ENDED) => return Ok(Some(Woken::Ended)),
+                // Interrupted: the call is made again. What else happened still counts.
+                Ok(None) => {}
+                Err(outcome) => return Err(outcome),
+            }
+        } else if happened(LISTENER) {
+            // Hung up, which happens a moment before the end is told: the filter has nobody left to refuse anything to.
+            // It would be told again and again in that moment.
+            if let Some(listener) = self.listener.take() {
+                let _ = self.epoll.delete(listener.as_fd());
+            }
+        }
+        if happened(BELL) {
+            return Ok(Some(Woken::Peer));
+        }
+        if happened(ENDED) {
+            return Ok(Some(Woken::Ended));
+        }
+        Ok(happened(CALLER).then_some(Woken::Caller))
     }
 
     /// The refused call that it makes, if it makes one.
