@@ -21,6 +21,7 @@
 //! The second process is the running program again, with the hidden argument [`FLOOR`]: a program that calls [`run`] answers it
 //! with [`serve_floor`].
 
+pub mod callers;
 pub mod calls;
 pub mod figure;
 pub mod floor;

@@ -14,6 +14,7 @@ use crate::{
     probe::Probe,
     process::failed,
     programs::Programs,
+    reactor::Reactor,
 };
 use bulkhead_shared::{
     message::launcher::Protected,
@@ -99,8 +100,10 @@ impl BrokerBuilder {
         let launcher = Arc::new(Launcher::start(&programs.launcher)?);
         let batteries = Mutex::new(HashMap::new());
         let cells = Cells::new(programs.clone(), cgroups.clone(), launcher.clone());
-        let kept = Kept::default();
-        Ok(Broker { inner: Arc::new(Inner { programs, cache, cgroups, policies, batteries, kept, cells, launcher }) })
+        let (kept, reactor) = (Kept::default(), Reactor::default());
+        Ok(Broker {
+            inner: Arc::new(Inner { programs, cache, cgroups, policies, batteries, kept, cells, reactor, launcher }),
+        })
     }
 
     fn open_cache(&self) -> Result<Cache, Error> {
@@ -208,6 +211,8 @@ pub(crate) struct Inner {
     pub kept: Kept,
     // Before the launcher: dropping it ends the thread that has the launcher, too.
     pub cells: Cells,
+    /// Waits for the calls that are awaited.
+    pub reactor: Reactor,
     // Last: dropping it ends every process.
     pub launcher: Arc<Launcher>,
 }

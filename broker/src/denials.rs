@@ -11,7 +11,11 @@ use bulkhead_shared::{
     text::Untrusted,
 };
 use serde::Serialize;
-use std::fmt;
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// Most denials that are kept until somebody takes them.
 const MOST: usize = 2 * Denied::MOST;
@@ -100,33 +104,48 @@ impl fmt::Display for Denial {
     }
 }
 
-/// The denials of one plugin's workers, each once.
-#[derive(Debug, Default)]
+/// The denials of one plugin's workers, each once. A clone keeps them in the same place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(Arc<Mutex<Vec<Denial>>>);
+
+impl Kept {
+    /// Those since the last time.
+    pub fn take(&self) -> Vec<Denial> {
+        std::mem::take(&mut *self.all())
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Denial>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one worker tells.
+#[derive(Debug)]
 pub(crate) struct Denials {
-    /// Of the present worker, in the order in which it counts them.
+    /// The directories that it has, in the order in which it counts them.
     places: Vec<Place>,
-    /// Messages from the present worker.
-    told: usize,
-    kept: Vec<Denial>,
+    /// Messages from it.
+    told: Cell<usize>,
+    kept: Kept,
 }
 
 impl Denials {
-    /// A new worker has these directories, the first of them by the policy itself, and perhaps a `/tmp`.
-    pub fn new_worker(&mut self, dirs: &[DirGrant], by_policy: usize, tmp: bool) {
+    /// Of a worker with these directories, the first of them by the policy itself, and perhaps a `/tmp`.
+    pub fn of(dirs: &[DirGrant], by_policy: usize, tmp: bool, kept: &Kept) -> Denials {
         let place = |(at, dir): (usize, &DirGrant)| match at < by_policy {
             true => Place::Policy(dir.clone()),
             false => Place::Caller(dir.clone()),
         };
-        self.places = dirs.iter().enumerate().map(place).chain(tmp.then_some(Place::Tmp)).collect();
-        self.told = 0;
+        let places = dirs.iter().enumerate().map(place).chain(tmp.then_some(Place::Tmp)).collect();
+        Denials { places, told: Cell::new(0), kept: kept.clone() }
     }
 
     /// Takes a worker's word of a denial; all else is not for us.
-    pub fn heard(&mut self, said: &FromWorker) -> Result<bool, Outcome> {
+    pub fn heard(&self, said: &FromWorker) -> Result<bool, Outcome> {
         let FromWorker::Denied(denied) = said else { return Ok(false) };
         let lie = |what: &str| Outcome::Violation(Violation::Protocol { what: what.to_owned() });
-        self.told += 1;
-        if self.told > Denied::MOST {
+        self.told.set(self.told.get() + 1);
+        if self.told.get() > Denied::MOST {
             return Err(lie("the worker told of more denials than a worker tells"));
         }
         let denial = match denied {
@@ -138,16 +157,12 @@ impl Denials {
                 Denial::Path { below, path: path.clone(), want: *want }
             }
         };
-        if self.kept.len() < MOST && !self.kept.contains(&denial) {
+        let mut kept = self.kept.all();
+        if kept.len() < MOST && !kept.contains(&denial) {
             tracing::info!(%denial, "denied");
-            self.kept.push(denial);
+            kept.push(denial);
         }
         Ok(true)
-    }
-
-    /// Those since the last time.
-    pub fn take(&mut self) -> Vec<Denial> {
-        std::mem::take(&mut self.kept)
     }
 }
 
@@ -159,10 +174,8 @@ mod tests {
         DirGrant { host: format!("/srv{guest}"), guest: guest.into(), writable: false, quota: None }
     }
 
-    fn denials() -> Denials {
-        let mut denials = Denials::default();
-        denials.new_worker(&[grant("/a"), grant("/b")], 1, true);
-        denials
+    fn denials(kept: &Kept) -> Denials {
+        Denials::of(&[grant("/a"), grant("/b")], 1, true, kept)
     }
 
     fn path(dir: u32, path: &str) -> FromWorker {
@@ -171,7 +184,8 @@ mod tests {
 
     #[test]
     fn each_is_kept_once_with_the_directory_that_it_was_asked_for_in() {
-        let mut denials = denials();
+        let kept = Kept::default();
+        let denials = denials(&kept);
 
         for said in [path(0, "x"), path(1, "y"), path(2, "z"), path(0, "x")] {
             assert_eq!(denials.heard(&said), Ok(true));
@@ -180,30 +194,32 @@ mod tests {
         let below = [Place::Policy(grant("/a")), Place::Caller(grant("/b")), Place::Tmp];
         let wanted = below.into_iter().zip(["x", "y", "z"]);
         let wanted = wanted.map(|(below, path)| Denial::Path { below, path: path.into(), want: Want::Write });
-        assert_eq!(denials.take(), wanted.collect::<Vec<_>>());
-        assert_eq!(denials.take(), []);
+        assert_eq!(kept.take(), wanted.collect::<Vec<_>>());
+        assert_eq!(kept.take(), []);
     }
 
     #[test]
     fn what_cannot_be_is_a_violation() {
         for said in [path(3, "x"), path(u32::MAX, "x"), path(0, &"x".repeat(Asked::MAX_PATH + 1))] {
-            assert!(matches!(denials().heard(&said), Err(Outcome::Violation(_))), "{said:?}");
+            assert!(matches!(denials(&Kept::default()).heard(&said), Err(Outcome::Violation(_))), "{said:?}");
         }
-        assert_eq!(denials().heard(&FromWorker::Ready), Ok(false));
+        assert_eq!(denials(&Kept::default()).heard(&FromWorker::Ready), Ok(false));
     }
 
     #[test]
     fn a_worker_tells_so_often_and_the_next_one_again() {
-        let mut denials = denials();
+        let kept = Kept::default();
         for _ in 0..3 {
+            let denials = denials(&kept);
             (0..Denied::MOST).for_each(|n| assert_eq!(denials.heard(&path(0, &n.to_string())), Ok(true)));
             assert!(denials.heard(&path(0, "x")).is_err(), "one more than a worker tells");
-            denials.new_worker(&[grant("/a")], 1, false);
         }
+        let (denials, last) = (denials(&kept), denials(&kept));
         for n in 0..Denied::MOST {
+            last.heard(&path(1, &n.to_string())).unwrap();
             denials.heard(&path(0, &format!("other {n}"))).unwrap();
         }
-        assert_eq!(denials.take().len(), MOST, "what nobody takes is bounded");
+        assert_eq!(kept.take().len(), MOST, "what nobody takes is bounded");
     }
 
     #[test]

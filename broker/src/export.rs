@@ -11,11 +11,13 @@ pub struct Export {
 }
 
 /// The exports of one plugin that were asked for. A worker is told of them in this order, and knows them by their places.
+#[derive(Clone)]
 pub(crate) struct Exports {
     owner: u64,
     known: Vec<Known>,
 }
 
+#[derive(Clone)]
 struct Known {
     /// As callers name it.
     path: String,

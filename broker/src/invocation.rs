@@ -24,25 +24,51 @@ const QUEUED_INPUT: usize = 64 * 1024;
 pub(crate) const REPLY_RING: u32 = 64 * 1024;
 
 /// One call on its way.
-pub(crate) struct Invocation<'a> {
+///
+/// What is heard is judged in [`Invocation::step`], what happens in [`Invocation::woken`], whoever waits in between, and
+/// however.
+pub(crate) struct Invocation {
     /// Its number; the answer carries it.
     pub id: u64,
     /// Time that it has in all.
-    pub limit: Duration,
+    limit: Duration,
     /// When that is over.
-    pub deadline: Instant,
+    deadline: Instant,
+    /// When it is to be ended, or to be signalled.
+    pub until: Instant,
     /// Input and output; `None` is none: input at its end, and nobody who reads what the plugin prints.
     pub streams: Option<Streams>,
     /// Output for which there was no room yet.
-    pub held: Option<(Stream, Vec<u8>)>,
+    held: Option<(Stream, Vec<u8>)>,
+    /// Whether the broker slept while it ran.
+    pub slept: bool,
+    /// Whether the guest was told that its time is over.
+    signalled: bool,
+    /// Whether the worker has ended. What it wrote before still counts.
+    ended: bool,
+}
+
+/// What a call takes place under: what its worker was started with.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
     /// Whose limits apply.
     pub policy: &'a Policy,
     /// Where what it is refused is kept.
-    pub denials: &'a mut Denials,
+    pub denials: &'a Denials,
     /// Where what it asks for is recorded, while a policy is learned.
     pub learning: Option<&'a learn::Recorder>,
-    /// Whether the broker slept while it ran.
-    pub slept: bool,
+}
+
+/// How far a call has come.
+pub(crate) enum Step {
+    /// To its end.
+    Over(End),
+    /// The worker has ended, and everything that it had written is heard.
+    Died,
+    /// There may be more to hear.
+    More,
+    /// Nothing goes on before something happens.
+    Wait,
 }
 
 /// Who is told what became of each call of a batch: its results, or its end.
@@ -60,6 +86,8 @@ pub(crate) enum Request<'a, 'v> {
 
 /// Most calls of a batch that are on their way at once.
 const ON_THEIR_WAY: u64 = 32;
+/// Messages that are heard in one step.
+const MOST_HEARD: usize = 64;
 
 /// How a call ended that leaves a worker which can be called again.
 pub(crate) enum End {
@@ -69,11 +97,28 @@ pub(crate) enum End {
     Other(Outcome),
 }
 
-impl Invocation<'_> {
+impl End {
+    /// `Ok` is a return.
+    pub fn into_result(self) -> Result<(), Outcome> {
+        match self {
+            End::Returned => Ok(()),
+            End::Other(outcome) => Err(outcome),
+        }
+    }
+}
+
+impl Invocation {
+    /// A call that is about to be made.
+    pub fn new(id: u64, limit: Duration, deadline: Instant, streams: Option<Streams>) -> Invocation {
+        let (held, until) = (None, deadline);
+        Invocation { id, limit, deadline, until, streams, held, slept: false, signalled: false, ended: false }
+    }
+
     /// Runs to the end. `Ok` leaves a worker that can be called again, `Err` one that must be ended. Where the call returns, its
     /// results are in `results`.
     pub fn run(
         &mut self,
+        around: Around<'_>,
         process: &mut Process,
         pace: &mut Pace,
         request: Request<'_, '_>,
@@ -83,15 +128,15 @@ impl Invocation<'_> {
             process.watch_also(streams.wake())?;
         }
         let end = match request {
-            Request::Named(call) => {
-                let sent = process.link.send(&ToWorker::Invoke { id: self.id, call });
-                self.follow_sent(sent, process, pace, results)
-            }
-            Request::Bound(export, args) => {
-                let sent = process.link.send_call(&hot::Call { id: self.id, export, args });
-                self.follow_sent(sent, process, pace, results)
-            }
-            Request::Many(export, calls, each) => self.run_many(process, pace, (export, calls), each, results),
+            Request::Many(export, calls, each) => self.run_many(around, process, pace, (export, calls), each, results),
+            Request::Named(call) => match self.send_named(process, call)? {
+                Some(end) => Ok(end),
+                None => self.follow(around, process, pace, results),
+            },
+            Request::Bound(export, args) => match self.send_bound(process, export, args)? {
+                Some(end) => Ok(end),
+                None => self.follow(around, process, pace, results),
+            },
         };
         if let Some(streams) = &self.streams {
             process.watch_no_more(streams.wake());
@@ -103,6 +148,7 @@ impl Invocation<'_> {
     /// one before it.
     fn run_many(
         &mut self,
+        around: Around<'_>,
         process: &mut Process,
         pace: &mut Pace,
         (export, calls): (u32, &mut dyn Iterator<Item = &[Value]>),
@@ -110,7 +156,7 @@ impl Invocation<'_> {
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
         // An interrupt that comes late must not meet the next call.
-        let most = if self.policy.invocation.interrupt == Interrupt::Epoch { 1 } else { ON_THEIR_WAY };
+        let most = if around.policy.invocation.interrupt == Interrupt::Epoch { 1 } else { ON_THEIR_WAY };
         let mut calls = calls.fuse();
         let (mut sent, mut answered) = (self.id - 1, self.id - 1);
         loop {
@@ -125,90 +171,121 @@ impl Invocation<'_> {
             answered += 1;
             self.id = answered;
             self.deadline = Instant::now() + self.limit;
-            match self.follow(process, pace, results)? {
+            (self.until, self.signalled) = (self.deadline, false);
+            match self.follow(around, process, pace, results)? {
                 End::Returned => each(Ok(results)),
                 End::Other(outcome) => each(Err(outcome)),
             }
         }
     }
 
-    /// Follows a call that was sent. One that cannot be, because it is too large, has left the worker as it was.
-    fn follow_sent(
+    /// Sends a call of a command, or of an export by its name. One that cannot be sent, because it is too large, has come to its
+    /// end, and has left the worker as it was.
+    pub fn send_named(&mut self, process: &mut Process, call: Call) -> Result<Option<End>, Outcome> {
+        sent(process.link.send(&ToWorker::Invoke { id: self.id, call }))
+    }
+
+    /// As [`Invocation::send_named`], for an export that the worker knows by a number.
+    pub fn send_bound(&mut self, process: &mut Process, export: u32, args: &[Value]) -> Result<Option<End>, Outcome> {
+        sent(process.link.send_call(&hot::Call { id: self.id, export, args }))
+    }
+
+    fn follow(
         &mut self,
-        sent: Result<(), ring::Error>,
+        around: Around<'_>,
         process: &mut Process,
         pace: &mut Pace,
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
-        match sent {
-            Ok(()) => self.follow(process, pace, results),
-            Err(error @ ring::Error::Unsendable(_)) => Ok(End::Other(unsent(error))),
-            Err(error) => Err(protocol(error)),
-        }
-    }
-
-    fn follow(&mut self, process: &mut Process, pace: &mut Pace, results: &mut Vec<Value>) -> Result<End, Outcome> {
-        let mut deadline = self.deadline;
-        let mut signalled = false;
-        let mut ended = false;
         loop {
-            self.feed(process)?;
-            // What could not be written is offered again before anything new is taken from the ring.
-            if let Some((stream, bytes)) = self.held.take() {
-                self.hand_on(stream, bytes)?;
-            }
-            while self.held.is_none() {
-                let said = match process.link.try_receive_answer(results).map_err(protocol)? {
-                    None => break,
-                    Some(Heard::Hot(id)) if id == self.id => return Ok(End::Returned),
-                    Some(Heard::Hot(_)) => return Err(not_permitted()),
-                    Some(Heard::Other(said)) => said,
-                };
-                match said {
-                    FromWorker::Output(stream, bytes) => self.hand_on(stream, bytes)?,
-                    FromWorker::Done { id, end: GuestEnd::Returned(values) } if id == self.id => {
-                        *results = values.0;
-                        return Ok(End::Returned);
-                    }
-                    FromWorker::Done { id, end } if id == self.id => return self.done(end, signalled).map(End::Other),
-                    FromWorker::Panicked(message) => {
-                        return Err(Outcome::Violation(Violation::Protocol {
-                            what: format!("the worker's own code panicked: {message}"),
-                        }));
-                    }
-                    said if self.denials.heard(&said)? || learn::heard(self.learning, &said)? => {}
-                    _ => return Err(not_permitted()),
-                }
-                if Instant::now() >= deadline {
-                    break;
-                }
-            }
-            if ended && self.held.is_none() {
-                return Err(process.post_mortem());
+            match self.step(around, process, results)? {
+                Step::Over(end) => return Ok(end),
+                Step::Died => return Err(process.post_mortem()),
+                Step::More => continue,
+                Step::Wait => {}
             }
             // Death and a refused call are seen by the sleep that follows, later by no more than the look. A worker that has
             // something new at each look does not keep the deadline from being seen.
-            let look = self.held.is_none() && !ended;
-            if look && pace.look(|| process.link.peek_any()) && Instant::now() < deadline {
+            let look = self.held.is_none() && !self.ended;
+            if look && pace.look(|| process.link.peek_any()) && Instant::now() < self.until {
                 continue;
             }
             self.slept = true;
-            match process.wait(Some(deadline), self.held.is_none())? {
-                Woken::Peer => {}
-                Woken::Caller => self.streams.iter().for_each(Streams::woken),
-                Woken::Refused(call) if learn::answered(self.learning, process, call)? => {}
-                Woken::Refused(call) => return Err(refused_call(call)),
-                // What it wrote before its end still counts; what there is no room for yet, `drain` waits for.
-                Woken::Ended if ended => return Err(process.post_mortem()),
-                Woken::Ended => ended = true,
-                Woken::Deadline if self.policy.invocation.interrupt == Interrupt::Epoch && !signalled => {
-                    process.signal(libc::SIGUSR1);
-                    signalled = true;
-                    deadline += self.policy.invocation.grace;
-                }
-                Woken::Deadline => return Err(timed_out(self.limit, Phase::Running)),
+            let woken = process.wait(Some(self.until), self.held.is_none())?;
+            if !self.woken(around, process, woken)? {
+                return Err(process.post_mortem());
             }
         }
+    }
+
+    /// Does and hears what can be done and heard without waiting.
+    #[inline]
+    pub fn step(
+        &mut self,
+        around: Around<'_>,
+        process: &mut Process,
+        results: &mut Vec<Value>,
+    ) -> Result<Step, Outcome> {
+        self.feed(process)?;
+        // What could not be written is offered again before anything new is taken from the ring.
+        if let Some((stream, bytes)) = self.held.take() {
+            self.hand_on(stream, bytes)?;
+        }
+        let mut heard = 0;
+        while self.held.is_none() {
+            let said = match process.link.try_receive_answer(results).map_err(protocol)? {
+                None => break,
+                Some(Heard::Hot(id)) if id == self.id => return Ok(Step::Over(End::Returned)),
+                Some(Heard::Hot(_)) => return Err(not_permitted()),
+                Some(Heard::Other(said)) => said,
+            };
+            match said {
+                FromWorker::Output(stream, bytes) => self.hand_on(stream, bytes)?,
+                FromWorker::Done { id, end: GuestEnd::Returned(values) } if id == self.id => {
+                    *results = values.0;
+                    return Ok(Step::Over(End::Returned));
+                }
+                FromWorker::Done { id, end } if id == self.id => {
+                    return self.done(around.policy, end).map(|outcome| Step::Over(End::Other(outcome)));
+                }
+                FromWorker::Panicked(message) => {
+                    return Err(Outcome::Violation(Violation::Protocol {
+                        what: format!("the worker's own code panicked: {message}"),
+                    }));
+                }
+                said if around.denials.heard(&said)? || learn::heard(around.learning, &said)? => {}
+                _ => return Err(not_permitted()),
+            }
+            if Instant::now() >= self.until {
+                break;
+            }
+            heard += 1;
+            if heard == MOST_HEARD {
+                return Ok(Step::More);
+            }
+        }
+        Ok(if self.ended && self.held.is_none() { Step::Died } else { Step::Wait })
+    }
+
+    /// What is to be done about what has happened. `false`: there is nobody left who could say any more.
+    pub fn woken(&mut self, around: Around<'_>, process: &Process, woken: Woken) -> Result<bool, Outcome> {
+        let invocation = &around.policy.invocation;
+        match woken {
+            Woken::Peer => {}
+            Woken::Caller => self.streams.iter().for_each(Streams::woken),
+            Woken::Refused(call) if learn::answered(around.learning, process, call)? => {}
+            Woken::Refused(call) => return Err(refused_call(call)),
+            // What it wrote before its end still counts; what there is no room for yet, `drain` waits for.
+            Woken::Ended if self.ended => return Ok(false),
+            Woken::Ended => self.ended = true,
+            Woken::Deadline if invocation.interrupt == Interrupt::Epoch && !self.signalled => {
+                process.signal(libc::SIGUSR1);
+                self.signalled = true;
+                self.until += invocation.grace;
+            }
+            Woken::Deadline => return Err(timed_out(self.limit, Phase::Running)),
+        }
+        Ok(true)
     }
 
     /// Sends input as far as there is room.
@@ -239,7 +316,7 @@ impl Invocation<'_> {
 
     /// Hands on what a worker had written before it was ended, or ended itself: a person looks there for what led to it. Every
     /// word of it is checked as before. The worker is dead, and nobody else can write to its ring.
-    pub fn drain(&mut self, process: &mut Process, death: Death, outcome: &Outcome) {
+    pub fn drain(&mut self, policy: &Policy, process: &mut Process, death: Death, outcome: &Outcome) {
         if self.streams.is_none() {
             return;
         }
@@ -251,7 +328,7 @@ impl Invocation<'_> {
             _ => self.deadline,
         };
         // More than there can be: a full ring, and a message that was all there but for its last fragment.
-        let mut most = u64::from(REPLY_RING) + self.policy.invocation.max_message;
+        let mut most = u64::from(REPLY_RING) + policy.invocation.max_message;
         loop {
             if let Some((stream, bytes)) = self.held.take() {
                 if self.hand_on(stream, bytes).is_err() || (self.held.is_some() && !self.wait_for_streams(patience)) {
@@ -273,17 +350,17 @@ impl Invocation<'_> {
         self.streams.as_ref().is_some_and(|streams| streams.wait(patience))
     }
 
-    fn done(&self, end: GuestEnd, signalled: bool) -> Result<Outcome, Outcome> {
+    fn done(&self, policy: &Policy, end: GuestEnd) -> Result<Outcome, Outcome> {
         match end {
             GuestEnd::Returned(values) => Ok(Outcome::Returned(values)),
             GuestEnd::Exited(code) => Ok(Outcome::Exited(code)),
             GuestEnd::Trapped(trap) => Ok(Outcome::Trapped(trap)),
             GuestEnd::OutOfMemory(limit @ MemoryLimit::Wasm { .. }) => Ok(Outcome::OutOfMemory(limit)),
             GuestEnd::Refused(refusal) => Ok(Outcome::Refused(refusal)),
-            GuestEnd::OutOfFuel if self.policy.invocation.interrupt == Interrupt::Fuel => {
-                Ok(Outcome::OutOfFuel { limit: self.policy.invocation.fuel })
+            GuestEnd::OutOfFuel if policy.invocation.interrupt == Interrupt::Fuel => {
+                Ok(Outcome::OutOfFuel { limit: policy.invocation.fuel })
             }
-            GuestEnd::Interrupted if signalled => Ok(timed_out(self.limit, Phase::Running)),
+            GuestEnd::Interrupted if self.signalled => Ok(timed_out(self.limit, Phase::Running)),
             // What only the kernel, or another configuration, could bring about.
             end => Err(Outcome::Violation(Violation::Protocol { what: format!("an end that cannot be: {end:?}") })),
         }
@@ -298,6 +375,15 @@ impl Invocation<'_> {
             _ => self.deadline.max(Instant::now()),
         };
         Some(streams.finish(Some(deadline)))
+    }
+}
+
+/// `Some` is the end of a call that cannot be sent, because it is too large.
+fn sent(sent: Result<(), ring::Error>) -> Result<Option<End>, Outcome> {
+    match sent {
+        Ok(()) => Ok(None),
+        Err(error @ ring::Error::Unsendable(_)) => Ok(Some(End::Other(unsent(error)))),
+        Err(error) => Err(protocol(error)),
     }
 }
 

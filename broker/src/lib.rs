@@ -20,6 +20,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Many callers
+//!
+//! A [`Plugin`] has one caller. [`Plugin::replicas`] makes it a [`Replicas`], which many threads call at the same time, and whose calls can
+//! be awaited, under any executor:
+//!
+//! ```no_run
+//! # use bulkhead::{Plugin, Outcome, Value};
+//! # async fn example(plugin: Plugin) {
+//! let plugin = plugin.replicas();
+//! match plugin.call_async("add", vec![Value::S32(2), Value::S32(3)]).await {
+//!     Outcome::Returned(results) => println!("{results:?}"),
+//!     other => println!("{other:?}"),
+//! }
+//! # }
+//! ```
+//!
 //! # What it needs
 //!
 //! Linux 5.13 or newer on x86_64 or aarch64, with user namespaces; `bulkhead doctor` says what a host lacks and how to get it.
@@ -29,7 +45,8 @@
 //! # What it does to the embedding program
 //!
 //! Nothing that shows: the launcher is no child of that program (no SIGCHLD, nothing for waitpid(-1) to find), no signal handler
-//! is installed, no thread is needed but one for each broker, a second where cells are made, and one for each stream of a running command.
+//! is installed, no thread is needed but one for each broker, a second where cells are made, a third where calls are awaited, one for each
+//! stream of a running command, and for a moment one for each replica that is started, or ended with a call that was awaited.
 //! When the program ends, by whatever means, every worker ends with it.
 //!
 //! # Ends
@@ -65,6 +82,8 @@ mod loading;
 mod plugin;
 mod process;
 mod programs;
+mod reactor;
+mod replicas;
 #[cfg(test)]
 mod skip;
 mod spawn_unsafe;
@@ -81,5 +100,6 @@ pub use denials::Denial;
 pub use error::Error;
 pub use export::Export;
 pub use plugin::{Command, Finished, Plugin, PluginOptions};
+pub use replicas::{Calling, Replicas};
 pub use report::Report;
 pub use stdio::{COLLECT, Input, Output};

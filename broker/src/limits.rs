@@ -55,6 +55,12 @@ pub(crate) fn compiler(policy: &Policy) -> Vec<Rlimit> {
     limits
 }
 
+/// Time for a call for which its caller asked for this much.
+pub(crate) fn within(policy: &Policy, asked: Option<Duration>) -> Duration {
+    let most = time(policy);
+    asked.map_or(most, |asked| asked.min(most))
+}
+
 /// Limits of a guest, the layer `wasm.limits`. The largest stack is not among them: it is compiled in.
 pub(crate) fn guest(policy: &Policy) -> Limits {
     let fuel = policy.invocation.fuel;

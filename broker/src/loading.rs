@@ -51,7 +51,7 @@ pub(crate) fn await_ready(
     process: &mut Process,
     timeout: Duration,
     learning: Option<&learn::Recorder>,
-    denials: &mut Denials,
+    denials: &Denials,
 ) -> Result<(), Fresh> {
     let deadline = Instant::now() + timeout;
     let mut ended = false;

@@ -90,14 +90,6 @@ impl Report {
         self.forbidden_acts = forbidden_acts;
     }
 
-    pub(crate) fn note_compiled(&mut self, took: Option<Duration>) {
-        self.compiled_ms = took.map(millis);
-    }
-
-    pub(crate) fn note_policy(&mut self, name: &str, digest: String) {
-        (self.policy, self.policy_digest) = (name.to_owned(), digest);
-    }
-
     pub(crate) fn note_memory(&mut self, peak: Option<u64>) {
         self.memory_peak = peak.or(self.memory_peak);
     }

@@ -66,3 +66,21 @@ pub struct Description {
     /// What it offers.
     pub exports: Vec<Item>,
 }
+
+impl Description {
+    /// The signature of an export. `interface` is empty for one that stands alone.
+    pub fn function(&self, interface: &str, name: &str) -> Option<&Function> {
+        self.exports.iter().find_map(|item| match &item.what {
+            ItemKind::Function(function) if item.module == interface && item.name == name => Some(function),
+            _ => None,
+        })
+    }
+
+    /// What `"interface#add"` means for it. A core module has no interfaces, and its names may have any character.
+    pub fn interface_and_name<'a>(&self, export: &'a str) -> (&'a str, &'a str) {
+        match self.kind {
+            Kind::Component => export.rsplit_once('#').unwrap_or(("", export)),
+            Kind::Module => ("", export),
+        }
+    }
+}

@@ -1,12 +1,17 @@
 //! How cost grows: with workers that are there at the same time, with the payload, and with callers.
 
-use super::{Bench, Error, calls, guests, samples::Samples};
+use super::{
+    Bench, Error,
+    callers::{self, Callers},
+    calls, guests,
+    samples::Samples,
+};
 use crate::{Plugin, policy::Policy};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 use std::{
     fs,
-    thread::{self, sleep},
+    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -51,15 +56,6 @@ pub struct Payload {
     pub limit_us: Option<f64>,
 }
 
-/// So many threads that call, each its own plugin.
-#[derive(Clone, Debug, Serialize)]
-pub struct Callers {
-    /// How many.
-    pub callers: usize,
-    /// Calls per second, all together.
-    pub calls_per_second: f64,
-}
-
 const WORKERS: &[usize] = &[1, 10, 100, 1000];
 const PAYLOADS: &[usize] = &[64, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20];
 const CALLERS: &[usize] = &[1, 2, 4, 8, 16];
@@ -83,7 +79,7 @@ pub fn measure(bench: &mut Bench, quick: bool, progress: &mut dyn FnMut(&str)) -
     }
     for callers in CALLERS.iter().copied().filter(|callers| *callers <= most) {
         progress(&format!("{callers} callers"));
-        match concurrent(bench, callers) {
+        match callers::measure(bench, callers) {
             Ok(row) => growth.callers.push(row),
             Err(error) => growth.not_reached.push(format!("{callers} callers: {error}")),
         }
@@ -152,31 +148,6 @@ pub fn roomy(policy: &Policy, bytes: u64) -> Policy {
     at_least(&mut policy.process.memory, (256 << 20) + 16 * bytes);
     at_least(&mut policy.process.file_size, 4 * bytes);
     policy
-}
-
-fn concurrent(bench: &Bench, callers: usize) -> Result<Callers, Error> {
-    let args = guests::sixty_four();
-    let mut plugins: Vec<Plugin> = (0..callers).map(|_| bench.module()).collect::<Result<_, _>>()?;
-    for plugin in &mut plugins {
-        guests::echo(plugin, &args)?;
-    }
-    let (at, end) = (Instant::now(), Instant::now() + bench.time / 3);
-    let counts: Result<Vec<usize>, Error> = thread::scope(|scope| {
-        let threads: Vec<_> = plugins.iter_mut().map(|plugin| scope.spawn(|| calls_until(plugin, end))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(0))).collect()
-    });
-    let calls: usize = counts?.iter().sum();
-    Ok(Callers { callers, calls_per_second: calls as f64 / at.elapsed().as_secs_f64() })
-}
-
-fn calls_until(plugin: &mut Plugin, end: Instant) -> Result<usize, Error> {
-    let args = guests::sixty_four();
-    let mut calls = 0;
-    while Instant::now() < end {
-        guests::echo(plugin, &args)?;
-        calls += 1;
-    }
-    Ok(calls)
 }
 
 /// As many descriptors as the host allows this process: each worker takes some.

@@ -158,9 +158,22 @@ impl Results {
             let [call, p99, limit, ratio] = [row.median_us, row.p99_us, row.limit_us, ratio].map(or_empty);
             let _ = writeln!(text, "| {} | {call} | {p99} | {limit} | {ratio} |", size(row.bytes));
         }
-        text.push_str("\n### Callers at the same time\n\n| callers, each its own plugin | calls per second, together |\n|---:|---:|\n");
+        text.push_str(
+            "\n### Callers at the same time\n\nCalls of 64 bytes per second, all callers together: threads, each its own plugin; threads \
+             that share one plugin; and one thread that has as many calls on their way and awaits them. The shared plugin has as many \
+             replicas as callers, and no more than CPUs.\n\n\
+             | callers | a plugin each | one plugin, threads | one plugin, awaited | its replicas |\n|---:|---:|---:|---:|---:|\n",
+        );
         for row in &growth.callers {
-            let _ = writeln!(text, "| {} | {} |", row.callers, number(row.calls_per_second));
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} |",
+                row.callers,
+                number(row.calls_per_second),
+                number(row.shared_per_second),
+                number(row.awaited_per_second),
+                row.replicas
+            );
         }
         for reason in &growth.not_reached {
             let _ = write!(text, "\nNot reached: {reason}.\n");

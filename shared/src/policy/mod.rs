@@ -295,6 +295,8 @@ pub struct Supervision {
     pub cells_min: u32,
     /// Cells of a class that are ready at most.
     pub cells_max: u32,
+    /// Workers of one plugin that serve calls at the same time.
+    pub replicas_max: u32,
 }
 
 /// `[compiler]`

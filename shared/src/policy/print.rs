@@ -58,7 +58,13 @@ impl Policy {
                 functions: Vec::new(),
             },
             syscalls: Syscalls::default(),
-            supervision: Supervision { restarts: 0, window: Duration::ZERO, cells_min: 0, cells_max: 0 },
+            supervision: Supervision {
+                restarts: 0,
+                window: Duration::ZERO,
+                cells_min: 0,
+                cells_max: 0,
+                replicas_max: 1,
+            },
             compiler: Compiler { timeout: Duration::ZERO, memory: 0, max_input: 0, max_code: 0 },
             require: BTreeMap::new(),
         }

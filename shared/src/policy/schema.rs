@@ -397,6 +397,10 @@ keys! {
     supervision.cells_max: count(0, 1024), Larger,
         "cells that are ready at most, where plugins of one class are often started; 0: none are made",
         "nothing: a plugin that finds no cell waits for its worker";
+    supervision.replicas_max: count(1, 256), Larger,
+        "workers of one plugin that serve calls at the same time, each within its own limits, where its caller shares it; what the \
+         plugin keeps in memory is kept in each by itself",
+        "the call waits for a worker that is free, within its time";
 
     compiler.timeout: time(MS, DAY), Larger,
         "time for one compile",

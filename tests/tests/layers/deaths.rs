@@ -12,13 +12,13 @@ use bulkhead::{
 #[track_caller]
 fn assert_end(name: &str, args: &[Value], expected: Outcome, class: Class) {
     let lab = Lab::new();
-    let mut attacker = lab.attacker(standard());
+    for mut attacker in lab.attackers(standard()) {
+        let outcome = attacker.end(name, args);
 
-    let outcome = attacker.end(name, args);
-
-    assert_eq!(outcome, expected);
-    assert_eq!(outcome.class(), Some(class));
-    attacker.assert_replaced();
+        assert_eq!(outcome, expected);
+        assert_eq!(outcome.class(), Some(class));
+        attacker.assert_replaced();
+    }
 }
 
 fn fault(signal: &str) -> Outcome {

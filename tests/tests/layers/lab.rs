@@ -1,14 +1,14 @@
 //! A broker whose workers are attackers.
 
 use bulkhead::{
-    Broker, Command, Finished, Outcome, Output, Plugin, PluginOptions, Source, Value,
+    Broker, Command, Finished, Outcome, Output, Plugin, PluginOptions, Replicas, Source, Value,
     layer::{Layer, Requirement},
     outcome::{Class, Violation},
     policies,
     policy::Policy,
 };
 use bulkhead_attacks::NAMES;
-use bulkhead_tests::{Scratch, guest::assemble, programs::lasting, programs::programs, skip};
+use bulkhead_tests::{Scratch, awaiting::block_on, guest::assemble, programs::lasting, programs::programs, skip};
 use std::{os::unix::fs::symlink, sync::OnceLock, time::Duration};
 
 /// A call whose outcome is not to be a time-out has this long.
@@ -63,9 +63,15 @@ impl Lab {
     /// A worker under this policy.
     pub fn attacker(&self, policy: Policy) -> Attacker {
         match self.load(policy) {
-            Ok(plugin) => Attacker { plugin },
+            Ok(plugin) => Attacker { way: Way::Called(Box::new(plugin)) },
             Err(outcome) => panic!("not loaded: {outcome:#?}"),
         }
+    }
+
+    /// Two workers under this policy: one whose calls are waited for, and one whose calls are awaited.
+    pub fn attackers(&self, policy: Policy) -> [Attacker; 2] {
+        let awaited = self.load(policy.clone()).unwrap_or_else(|e| panic!("not loaded: {e:#?}"));
+        [self.attacker(policy), Attacker { way: Way::Awaited(awaited.replicas()) }]
     }
 
     /// Has a worker try something as a command whose output goes there.
@@ -110,7 +116,13 @@ fn command() -> &'static [u8] {
 
 /// A worker that was taken over.
 pub struct Attacker {
-    plugin: Plugin,
+    way: Way,
+}
+
+/// How it is called.
+enum Way {
+    Called(Box<Plugin>),
+    Awaited(Replicas),
 }
 
 impl Attacker {
@@ -121,7 +133,10 @@ impl Attacker {
 
     /// As [`Attacker::attack`], with a deadline.
     pub fn attack_within(&mut self, name: &str, args: &[Value], timeout: Duration) -> Result<i32, Stopped> {
-        let outcome = self.plugin.call_within(name, args, Some(timeout));
+        let outcome = match &mut self.way {
+            Way::Called(plugin) => plugin.call_within(name, args, Some(timeout)),
+            Way::Awaited(replicas) => block_on(replicas.call_async_within(name, args.to_vec(), Some(timeout))),
+        };
         let Outcome::Returned(values) = &outcome else { return Err(Stopped::Ended(outcome)) };
         match values.0.as_slice() {
             [Value::Result(Ok(Some(number)))] => match **number {
@@ -153,12 +168,15 @@ impl Attacker {
 
     /// The plugin.
     pub fn plugin(&self) -> &Plugin {
-        &self.plugin
+        match &self.way {
+            Way::Called(plugin) => plugin,
+            Way::Awaited(_) => panic!("its calls are awaited"),
+        }
     }
 
     /// The worker's user id on the host, which is made for it alone, as the report has it.
     pub fn host_uid(&self) -> u32 {
-        let line = self.plugin.report().layers.iter().find(|line| line.layer == Layer::Identity);
+        let line = self.plugin().report().layers.iter().find(|line| line.layer == Layer::Identity);
         let said = format!("{line:?}");
         let number = said.split_once("host user id ").and_then(|(_, rest)| rest.split([',', ' ']).next());
         number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{said}"))

@@ -11,9 +11,10 @@ use std::time::Duration;
 #[track_caller]
 fn assert_violation(name: &str, words: &str) {
     let lab = Lab::new();
-    let mut attacker = lab.attacker(standard());
-    assert_protocol(&attacker.end(name, &[]), words);
-    attacker.assert_replaced();
+    for mut attacker in lab.attackers(standard()) {
+        assert_protocol(&attacker.end(name, &[]), words);
+        attacker.assert_replaced();
+    }
 }
 
 #[test]
@@ -65,14 +66,14 @@ fn too_many_values_are_a_violation() {
 #[track_caller]
 fn assert_timed_out(name: &str) {
     let lab = Lab::new();
-    let mut attacker = lab.attacker(standard());
     let limit = Duration::from_millis(700);
+    for mut attacker in lab.attackers(standard()) {
+        let ended = attacker.attack_within(name, &[], limit);
 
-    let ended = attacker.attack_within(name, &[], limit);
-
-    assert_eq!(ended, Err(Stopped::Ended(Outcome::TimedOut { limit, phase: Phase::Running })));
-    assert_eq!(Outcome::TimedOut { limit, phase: Phase::Running }.class(), Some(Class::Invalid));
-    attacker.assert_replaced();
+        assert_eq!(ended, Err(Stopped::Ended(Outcome::TimedOut { limit, phase: Phase::Running })));
+        assert_eq!(Outcome::TimedOut { limit, phase: Phase::Running }.class(), Some(Class::Invalid));
+        attacker.assert_replaced();
+    }
 }
 
 #[test]

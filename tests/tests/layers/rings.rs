@@ -1,6 +1,6 @@
 //! Attacks by the shared memory: under the whole lock-down, which has no say in them, and against a broker that survives.
 
-use crate::lab::{Lab, Stopped, assert_protocol, standard};
+use crate::lab::{Attacker, Lab, Stopped, assert_protocol, standard};
 use bulkhead::{Outcome, outcome::Death};
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use std::time::Duration;
 #[track_caller]
 fn assert_violation(name: &str, words: &str) {
     let lab = Lab::new();
-    let mut attacker = lab.attacker(standard());
-    assert_protocol(&attacker.end(name, &[]), words);
-    attacker.assert_replaced();
+    for mut attacker in lab.attackers(standard()) {
+        assert_protocol(&attacker.end(name, &[]), words);
+        attacker.assert_replaced();
+    }
 }
 
 #[test]
@@ -91,16 +92,21 @@ fn ringing_without_a_word_is_a_violation() {
 #[test]
 fn half_a_message_and_the_end_is_a_lost_worker() {
     let lab = Lab::new();
-    let mut attacker = lab.attacker(standard());
-    assert_eq!(attacker.end("half_message_then_exit", &[]), Outcome::Lost(Death::Exit(0)));
-    attacker.assert_replaced();
+    for mut attacker in lab.attackers(standard()) {
+        assert_eq!(attacker.end("half_message_then_exit", &[]), Outcome::Lost(Death::Exit(0)));
+        attacker.assert_replaced();
+    }
 }
 
 #[test]
 fn one_hostile_worker_does_not_hold_up_another() {
     let lab = Lab::new();
-    let mut honest = lab.attacker(standard());
-    let mut flooding = lab.attacker(standard());
+    for (honest, flooding) in lab.attackers(standard()).into_iter().zip(lab.attackers(standard())) {
+        assert_not_held_up(honest, flooding);
+    }
+}
+
+fn assert_not_held_up(mut honest: Attacker, mut flooding: Attacker) {
     std::thread::scope(|scope| {
         let flood = scope.spawn(|| flooding.attack_within("output_flood", &[], Duration::from_secs(2)));
         for _ in 0..100 {

@@ -34,6 +34,12 @@ fn each_kind_of_key_is_told_in_words() {
         ),
         (
             "",
+            "[supervision]\nreplicas_max = 4",
+            "Wider: supervision.replicas_max: 4, was 1 (workers of one plugin that serve calls at the same time, each within its own \
+             limits, where its caller shares it; what the plugin keeps in memory is kept in each by itself)",
+        ),
+        (
+            "",
             "[invocation]\ninterrupt = \"fuel\"",
             "Changed: invocation.interrupt: \"fuel\", was \"kill\" (how a guest that runs too long is ended)",
         ),

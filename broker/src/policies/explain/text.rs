@@ -84,6 +84,7 @@ pub(super) fn sentences(policy: &Policy) -> Vec<String> {
         Instance::Reuse => "finds what the calls before it left in the plugin",
     };
     said.push(format!("One call may take {}; after that {end}. It {left}.", time_text(policy.invocation.timeout)));
+    said.extend(replicas(policy));
     said.extend(files(policy));
     let mut offered = Vec::new();
     let mut withheld = Vec::new();
@@ -119,6 +120,20 @@ pub(super) fn sentences(policy: &Policy) -> Vec<String> {
         }
     }
     said
+}
+
+/// What follows from several workers of one plugin.
+fn replicas(policy: &Policy) -> Option<String> {
+    let most = policy.supervision.replicas_max;
+    (most > 1).then(|| {
+        format!(
+            "Up to {most} workers of it may serve calls at the same time, each with its own memory and processor time: {} and {} of \
+             one core in all. They share nothing: what the plugin keeps from one call to the next, only the worker that it was \
+             kept in sees again.",
+            size_text(policy.process.memory.saturating_mul(most.into())),
+            percent(policy.process.cpu_millis.saturating_mul(most))
+        )
+    })
 }
 
 fn percent(millis: u32) -> String {

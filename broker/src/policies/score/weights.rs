@@ -124,6 +124,9 @@ const LIMITS: &[Weight] = weights! {
     "supervision.restarts", 2, span!(|facts| Some(facts.restarts()), 6, 3600, Count),
         "lost workers in an hour that are replaced (restarts over window): each is another try for an attacker",
         "fewer restarts, or a longer window";
+    "supervision.replicas_max", 2, span!(|facts| Some(facts.policy.supervision.replicas_max.into()), 1, 256, Count),
+        "each of the workers can take as much memory and processor time as one",
+        "1, or as many as there are processors";
     "invocation.interrupt", 3, Measure::Interrupt,
         "\"epoch\" leaves the worker running, signalled and not killed, until its grace is over",
         "\"kill\", or a shorter grace";

@@ -55,6 +55,7 @@ fn each_kind_of_key_has_its_looser_value() {
         "[syscalls]\ndeny = []",
         "[syscalls]\ndanger_allow = [{ name = \"socket\", comment = \"x\" }]",
         "[supervision]\nwindow = \"9min\"",
+        "[supervision]\nreplicas_max = 2",
         "[require]\nmdwe = \"off\"",
         "[require]\n\"landlock.fs\" = \"best-effort\"",
     ] {

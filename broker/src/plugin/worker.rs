@@ -1,0 +1,211 @@
+//! A worker with the plugin loaded: what the broker keeps of it from call to call.
+
+use super::recipe::Recipe;
+use crate::{
+    denials::Denials,
+    export::Exports,
+    idle::Idle,
+    invocation::{Around, End, Invocation, Request, Step, unsent},
+    process::{Process, Woken},
+    report::Report,
+};
+use bulkhead_shared::{
+    message::worker::{Call, ToWorker},
+    outcome::{Outcome, Violation},
+    ring::Pace,
+    value::Value,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Time to look for an answer, for one who must not be held up.
+const BRIEF: Duration = Duration::from_micros(5);
+/// Turns of one [`Worker::drive`]. Who keeps one busy for longer waits until others have had theirs.
+const TURNS: usize = 16;
+
+/// What is called by one who does not wait for it here.
+pub(crate) enum Wanted {
+    /// An export by its name.
+    Named(Call),
+    /// An export that the worker knows by a number, with these arguments.
+    Bound(u32, Vec<Value>),
+}
+
+/// How far a call has come that is not waited for.
+pub(crate) enum Driven {
+    /// To its end.
+    Over(End),
+    /// The worker has ended.
+    Died,
+    /// There may be more to do at once.
+    Again,
+    /// Nothing goes on before [`Process::events`] is readable, or the invocation's time is over.
+    Asleep,
+}
+
+/// A worker with the plugin loaded.
+pub(crate) struct Worker {
+    pub process: Process,
+    /// What it was started from; its policy is the one that holds for it.
+    pub recipe: Arc<Recipe>,
+    denials: Denials,
+    /// How long its answers are looked for.
+    pace: Pace,
+    /// The same for one who has others to look after.
+    brief: Pace,
+    /// Whether it is watched by one who waits for many.
+    watched: bool,
+    /// What it does while nobody has called it.
+    idle: Idle,
+    /// How many of the plugin's exports it was told of.
+    bound: usize,
+    /// Whether the memory that it uses is to be read after this call: after the first, after a run of a command, and whenever its
+    /// CPU time is read before a call. The kernel keeps the highest value.
+    look_at_memory: bool,
+}
+
+impl Worker {
+    /// One that has just become ready.
+    pub fn new(process: Process, recipe: Arc<Recipe>, denials: Denials, spin: Duration) -> Worker {
+        let idle = Idle::new(Instant::now(), process.cpu_time(), spin);
+        Worker {
+            process,
+            recipe,
+            denials,
+            pace: Pace::new(spin),
+            brief: Pace::new(spin.min(BRIEF)),
+            watched: false,
+            idle,
+            bound: 0,
+            look_at_memory: true,
+        }
+    }
+
+    /// Makes a call, to its end. Whether the worker can be called again; where it cannot, it was ended.
+    pub fn call(
+        &mut self,
+        now: Instant,
+        exports: &Exports,
+        invocation: &mut Invocation,
+        request: Request<'_, '_>,
+        results: &mut Vec<Value>,
+        report: &mut Report,
+    ) -> (Result<(), Outcome>, bool) {
+        self.look_at_memory |= invocation.streams.is_some();
+        let begun = self.begin(now, exports);
+        let called = begun.is_ok();
+        let Recipe { policy, learning, .. } = &*self.recipe;
+        let around = Around { policy, denials: &self.denials, learning: learning.as_ref() };
+        let ended = match begun {
+            Ok(()) => invocation.run(around, &mut self.process, &mut self.pace, request, results),
+            // Whatever it says is not this call's.
+            Err(outcome) => Err(outcome),
+        };
+        match ended {
+            Ok(end) => {
+                self.rest(now, invocation.slept, report);
+                (end.into_result(), true)
+            }
+            Err(outcome) => {
+                let death = self.process.kill();
+                if called {
+                    invocation.drain(around.policy, &mut self.process, death, &outcome);
+                }
+                (Err(outcome), false)
+            }
+        }
+    }
+
+    /// Sends a call that [`Worker::drive`] then follows. `Some` is its end, where it cannot be sent.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        exports: &Exports,
+        invocation: &mut Invocation,
+        wanted: Wanted,
+    ) -> Result<Option<End>, Outcome> {
+        self.begin(now, exports)?;
+        match wanted {
+            Wanted::Named(call) => invocation.send_named(&mut self.process, call),
+            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process, export, &args),
+        }
+    }
+
+    /// Follows a call as far as that goes without waiting. What is heard and what happens is judged as in a call that is waited
+    /// for. With `look`, an answer is looked for, for some microseconds.
+    pub fn drive(
+        &mut self,
+        invocation: &mut Invocation,
+        results: &mut Vec<Value>,
+        look: bool,
+    ) -> Result<Driven, Outcome> {
+        let Recipe { policy, learning, .. } = &*self.recipe;
+        let around = Around { policy, denials: &self.denials, learning: learning.as_ref() };
+        let process = &mut self.process;
+        if std::mem::take(&mut self.watched)
+            && let Some(woken) = process.happened()?
+            && !invocation.woken(around, process, woken)?
+        {
+            return Ok(Driven::Died);
+        }
+        for _ in 0..TURNS {
+            match invocation.step(around, process, results)? {
+                Step::Over(end) => return Ok(Driven::Over(end)),
+                Step::Died => return Ok(Driven::Died),
+                Step::More => continue,
+                Step::Wait => {}
+            }
+            if Instant::now() >= invocation.until {
+                invocation.woken(around, process, Woken::Deadline)?;
+                continue;
+            }
+            if look && self.brief.look(|| process.link.peek_any()) {
+                continue;
+            }
+            if process.rest()? {
+                (self.watched, invocation.slept) = (true, true);
+                return Ok(Driven::Asleep);
+            }
+        }
+        Ok(Driven::Again)
+    }
+
+    /// A call begins. A worker that has spoken, or used CPU time, while nobody asked it anything is up to something. One that is
+    /// not is told of the exports that it does not know yet.
+    fn begin(&mut self, now: Instant, exports: &Exports) -> Result<(), Outcome> {
+        // Its words would be taken for the next call's.
+        if self.process.link.peek() {
+            let what = "the worker said something before it was called".to_owned();
+            return Err(Outcome::Violation(Violation::Protocol { what }));
+        }
+        let budget = self.recipe.policy.process.idle_cpu;
+        match self.idle.begin(now, budget, || self.process.cpu_time()) {
+            Ok(read) => self.look_at_memory |= read,
+            Err(used) => return Err(Outcome::Violation(Violation::IdleCpu { used, budget })),
+        }
+        if self.bound < exports.len() {
+            for (interface, name) in exports.from(self.bound) {
+                let (interface, name) = (interface.to_owned(), name.to_owned());
+                self.process.link.send(&ToWorker::Bind { interface, name }).map_err(unsent)?;
+            }
+            self.bound = exports.len();
+        }
+        Ok(())
+    }
+
+    /// A call that began at `began` has ended well. What takes system calls is done where the broker slept during the call, and
+    /// now and then.
+    pub fn rest(&mut self, began: Instant, slept: bool, report: &mut Report) {
+        if slept {
+            let cpu = self.process.cpu_time();
+            self.idle.end_read(Instant::now(), cpu);
+        } else {
+            self.idle.end(began, Instant::now());
+        }
+        if std::mem::take(&mut self.look_at_memory) {
+            report.note_memory(self.process.memory_peak());
+        }
+    }
+}

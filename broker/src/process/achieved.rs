@@ -1,0 +1,95 @@
+//! What a locked-down process has achieved, as it shows from outside, and whether that is what policy requires.
+
+use super::{Process, failed};
+use crate::verify;
+use bulkhead_shared::{
+    layer::{Achieved, Layer, LayerReport, Requirement, When},
+    message::{launcher::Identity, setup::Role},
+    outcome::{Outcome, SetupFailure},
+    policy::Policy,
+};
+use std::os::fd::AsFd;
+
+impl Process {
+    /// The layers as /proc shows them, while the process waits for its load.
+    pub(super) fn outside(&self) -> Result<Vec<(Layer, Achieved)>, Outcome> {
+        let seen = verify::from_outside(self.pid)
+            .map_err(|e| failed("look at the process from outside", format!("/proc/{}: {e}", self.pid)))?;
+        // The pid was read through the pidfd, and the process is not reaped while this still gives it.
+        match verify::pid_of(self.begun.pidfd.as_fd()) {
+            Some(pid) if pid == self.pid => Ok(seen),
+            _ => Err(failed("look at the process from outside", "it has ended")),
+        }
+    }
+
+    /// A limit on a cgroup bounds nothing that is not in it.
+    pub(super) fn really_inside(&self, role: Role, layers: Vec<(Layer, Achieved)>) -> Vec<(Layer, Achieved)> {
+        // The sacrifice may be gone by now; its class's workers are looked at one by one.
+        if role == Role::Sacrifice {
+            return layers;
+        }
+        match self.cgroup.holds(self.pid.cast_signed()) {
+            Ok(()) => layers,
+            Err(error) => {
+                let missing = |(layer, achieved)| match achieved {
+                    Achieved::Enforced { .. } => (layer, Achieved::Missing { cause: error.to_string() }),
+                    other => (layer, other),
+                };
+                layers.into_iter().map(missing).collect()
+            }
+        }
+    }
+
+    /// Whose user id it has on the host.
+    pub(super) fn identity(&self) -> Achieved {
+        let uid = self.begun.host_uid;
+        match self.begun.identity {
+            Identity::Distinct => Achieved::Enforced {
+                evidence: format!("host user id {uid}, made from its pid: no other process has it"),
+                when: When::ThisWorker,
+            },
+            Identity::Shared => Achieved::Missing {
+                cause: format!("runs as the broker's own user id {uid}; run the broker as root for distinct ids"),
+            },
+        }
+    }
+
+    /// An error where less holds than policy requires.
+    pub(super) fn refuse_unsatisfied(&self) -> Result<(), Outcome> {
+        match self.layers.iter().find(|line| !line.satisfied()) {
+            None => Ok(()),
+            Some(line) => {
+                let cause = match &line.achieved {
+                    Achieved::Missing { cause } => cause.clone(),
+                    Achieved::Off => "was not applied".to_owned(),
+                    Achieved::Enforced { .. } => String::new(),
+                };
+                Err(Outcome::SetupFailed(SetupFailure {
+                    step: "compare with policy".to_owned(),
+                    layer: Some(line.layer),
+                    cause,
+                    cure: Some(format!(
+                        "policy requires {}; `bulkhead doctor` says what this host lacks, a policy may say best-effort",
+                        line.layer
+                    )),
+                }))
+            }
+        }
+    }
+}
+
+/// One line for each layer that policy knows.
+pub(super) fn report(policy: &Policy, achieved: Vec<(Layer, Achieved)>) -> Vec<LayerReport> {
+    let find = |layer: Layer| achieved.iter().find(|(l, _)| *l == layer).map(|(_, a)| a.clone());
+    let lines = Layer::ALL.iter().filter_map(|layer| {
+        let requirement = *policy.require.get(layer)?;
+        let achieved = match (requirement, find(*layer)) {
+            (Requirement::Off, _) => Achieved::Off,
+            (_, Some(achieved)) => achieved,
+            // Layers that hold only after loading are entered by whoever loads.
+            (_, None) => return None,
+        };
+        Some(LayerReport { layer: *layer, requirement, achieved })
+    });
+    lines.collect()
+}

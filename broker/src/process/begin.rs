@@ -1,0 +1,57 @@
+//! Having a process begun: what the launcher is asked for.
+
+use super::Spec;
+use crate::{
+    cgroup::Cgroup,
+    launcher::{Begun, Launcher, StartError},
+};
+use bulkhead_shared::{
+    layer::{Layer, Requirement},
+    message::{
+        launcher::{Fork, Namespaces, Start},
+        setup::Role,
+    },
+    outcome::{Outcome, Refusal},
+    policy::StartBy,
+};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Asks the launcher.
+pub(super) fn begin(
+    launcher: &Launcher,
+    spec: &Spec<'_>,
+    control: BorrowedFd<'_>,
+    cgroup: &Cgroup,
+    require: &dyn Fn(Layer) -> Requirement,
+) -> Result<Begun, Outcome> {
+    let on = |layer| require(layer) != Requirement::Off;
+    let start = Start {
+        id: 0,
+        name: spec.program.name.to_owned(),
+        namespaces: Namespaces {
+            user: on(Layer::NamespaceUser),
+            pid: on(Layer::NamespacePid),
+            mount: on(Layer::NamespaceMount),
+            net: on(Layer::NamespaceNet),
+            ipc: on(Layer::NamespaceIpc),
+            uts: on(Layer::NamespaceUts),
+            cgroup: on(Layer::NamespaceCgroup),
+            time: on(Layer::NamespaceTime),
+        },
+        distinct_id: on(Layer::Identity),
+        grants: spec.grants.clone(),
+        cgroup_v2: cgroup.v2_directory().is_some(),
+        cgroup_v1: cgroup.v1_procs().len() as u8,
+        protected: spec.protected.clone(),
+        // A compiler is seldom started, and reads the most hostile bytes of all.
+        fork: (spec.role != Role::Compiler && spec.policy.process.start == StartBy::Fork)
+            .then(|| Fork { fresh: launcher.is_suspected() }),
+    };
+    let mut descriptors = vec![spec.program.file.as_fd(), control];
+    descriptors.extend(cgroup.v2_directory());
+    descriptors.extend(cgroup.v1_procs().iter().map(AsFd::as_fd));
+    launcher.start_process(start, &descriptors).map_err(|StartError { failure, refused_grant }| match refused_grant {
+        true => Outcome::Refused(Refusal { message: failure.to_string() }),
+        false => Outcome::SetupFailed(failure),
+    })
+}
