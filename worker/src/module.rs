@@ -1,12 +1,14 @@
 //! A plugin that is a core module.
 
-use crate::{guest::Guest, imports, learning, runtime::Runtime, trap, wasi};
+use crate::{guest::Guest, imports, learning, runtime::Runtime, scalars_unsafe::Checked, trap, wasi};
 use bulkhead_shared::{
     describe::Command,
     message::worker::{Call, GuestEnd, LoadFailure},
     value::{Value, Values},
 };
-use wasmtime::{ExternType, Func, FuncType, Instance, InstancePre, Linker, Module, Result, Store, Val, ValType};
+use wasmtime::{
+    ExternType, Func, FuncType, Instance, InstancePre, Linker, Module, Result, Store, Val, ValRaw, ValType,
+};
 
 /// What a WASI command exports to be run.
 const START: &str = "_start";
@@ -24,6 +26,7 @@ pub struct Plugin {
     bound: Vec<Bound>,
     /// Arguments and results of the call that runs: from the second call on there is room.
     vals: Vec<Val>,
+    raw: Vec<ValRaw>,
 }
 
 /// What a number of an export means; or nothing that can be called, and why.
@@ -35,8 +38,8 @@ struct Target {
     ty: FuncType,
     params: Vec<ValType>,
     results: usize,
-    /// In the instance of this number.
-    found: Option<(u64, Func)>,
+    /// In the instance of this number; how it can be called at once, where that is on this thread's stack.
+    found: Option<(u64, Func, Option<Checked>)>,
 }
 
 impl Plugin {
@@ -54,7 +57,7 @@ impl Plugin {
         // All names are known: what can fail now are their types.
         let pre = linker.instantiate_pre(module).map_err(trap::mismatched)?;
         module.initialize_copy_on_write_image().map_err(trap::other)?;
-        Ok(Plugin { pre, kept: None, instances: 0, bound: Vec::new(), vals: Vec::new() })
+        Ok(Plugin { pre, kept: None, instances: 0, bound: Vec::new(), vals: Vec::new(), raw: Vec::new() })
     }
 
     /// Makes the instance that calls to exports use. A command has none until somebody calls an export of it: each run
@@ -163,6 +166,18 @@ impl Plugin {
     }
 
     fn call_target(&mut self, runtime: &Runtime, target: &mut Target, values: &mut Vec<Value>) -> GuestEnd {
+        if let (Some((store, _)), Some((number, _, Some(checked)))) = (&mut self.kept, &target.found)
+            && *number == self.instances
+            && checked.lower(values, &mut self.raw)
+        {
+            let ran = runtime.arm(store).and_then(|()| checked.call(store, &mut self.raw));
+            store.data_mut().note_use();
+            if let Err(error) = ran {
+                return self.failed(&error);
+            }
+            checked.lift(&self.raw, values);
+            return GuestEnd::Returned(Values(std::mem::take(values)));
+        }
         if let Err(message) = arguments(target, values, &mut self.vals) {
             return trap::refused(message);
         }
@@ -174,10 +189,13 @@ impl Plugin {
         let Some((store, instance)) = &mut self.kept else {
             return trap::host_trap("the plugin has no instance");
         };
-        let function = match target.found {
-            Some((number, function)) if number == self.instances => function,
+        let function = match &target.found {
+            Some((number, function, _)) if *number == self.instances => *function,
             _ => match instance.get_func(&mut *store, &target.name) {
-                Some(function) => target.found.insert((self.instances, function)).1,
+                Some(function) => {
+                    let checked = if runtime.own_stack() { None } else { Checked::new(function, store) };
+                    target.found.insert((self.instances, function, checked)).1
+                }
                 None => return trap::host_trap("the instance lacks an export of its module"),
             },
         };
@@ -193,15 +211,19 @@ impl Plugin {
                 returned.extend(results.iter().filter_map(lift));
                 GuestEnd::Returned(Values(returned))
             }
-            Err(error) => {
-                let end = trap::end(&error, store);
-                // A trap leaves the instance usable, as WebAssembly defines; whoever exits does not come back.
-                if matches!(end, GuestEnd::Exited(_)) {
-                    self.kept = None;
-                }
-                end
-            }
+            Err(error) => self.failed(&error),
         }
+    }
+
+    /// What became of a call that did not return.
+    fn failed(&mut self, error: &wasmtime::Error) -> GuestEnd {
+        let Some((store, _)) = &self.kept else { return trap::host_trap("the plugin has no instance") };
+        let end = trap::end(error, store);
+        // A trap leaves the instance usable, as WebAssembly defines; whoever exits does not come back.
+        if matches!(end, GuestEnd::Exited(_)) {
+            self.kept = None;
+        }
+        end
     }
 
     fn no_such_export(&self, name: &str) -> String {
