@@ -58,6 +58,9 @@ pub(crate) enum Request<'a, 'v> {
 /// Most calls of a batch that are on their way at once.
 const ON_THEIR_WAY: u64 = 32;
 
+/// Looks that found something between two at the clock. What can be found by one is a ring's content.
+const FOUND: u32 = 16;
+
 /// How a call ended that leaves a worker which can be called again.
 pub(crate) enum End {
     /// It returned; the results are where they were wanted.
@@ -82,7 +85,7 @@ impl Invocation<'_> {
         let end = match request {
             Request::Named(call) => {
                 let sent = process.link.send(&ToWorker::Invoke { id: self.id, call });
-                self.follow_sent(sent, process, pace, results)
+                self.follow_sent(sent.map(|()| &[][..]), process, pace, results)
             }
             Request::Bound(export, args) => {
                 let sent = process.link.send_call(&hot::Call { id: self.id, export, args });
@@ -98,11 +101,11 @@ impl Invocation<'_> {
 
     /// Runs a batch. While the worker is at one call, the next ones are in its ring. Each has the whole time, from the end of the
     /// one before it.
-    fn run_many(
+    fn run_many<'v>(
         &mut self,
         process: &mut Process,
         pace: &mut Pace,
-        (export, calls): (u32, &mut dyn Iterator<Item = &[Value]>),
+        (export, calls): (u32, &mut dyn Iterator<Item = &'v [Value]>),
         each: &mut Told<'_>,
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
@@ -110,11 +113,13 @@ impl Invocation<'_> {
         let most = if self.policy.invocation.interrupt == Interrupt::Epoch { 1 } else { ON_THEIR_WAY };
         let mut calls = calls.fuse();
         let (mut sent, mut answered) = (self.id - 1, self.id - 1);
+        // What of the call that was sent last there was no room for.
+        let mut rest: &[u8] = &[];
         loop {
             while sent - answered < most && process.link.queued_bytes() == 0 {
                 let Some(args) = calls.next() else { break };
                 sent += 1;
-                process.link.send_call(&hot::Call { id: sent, export, args }).map_err(unsent)?;
+                rest = process.link.send_call(&hot::Call { id: sent, export, args }).map_err(unsent)?;
             }
             if sent == answered {
                 return Ok(End::Returned);
@@ -122,7 +127,11 @@ impl Invocation<'_> {
             answered += 1;
             self.id = answered;
             self.deadline = Instant::now() + self.limit;
-            match self.follow(process, pace, results)? {
+            let end = self.follow(process, pace, &mut rest, results)?;
+            if answered == sent {
+                all_was_sent(rest)?;
+            }
+            match end {
                 End::Returned => each(Ok(results)),
                 End::Other(outcome) => each(Err(outcome)),
             }
@@ -132,24 +141,36 @@ impl Invocation<'_> {
     /// Follows a call that was sent. One that cannot be, because it is too large, has left the worker as it was.
     fn follow_sent(
         &mut self,
-        sent: Result<(), ring::Error>,
+        sent: Result<&[u8], ring::Error>,
         process: &mut Process,
         pace: &mut Pace,
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
         match sent {
-            Ok(()) => self.follow(process, pace, results),
+            Ok(mut rest) => {
+                let end = self.follow(process, pace, &mut rest, results)?;
+                all_was_sent(rest)?;
+                Ok(end)
+            }
             Err(error @ ring::Error::Unsendable(_)) => Ok(End::Other(unsent(error))),
             Err(error) => Err(protocol(error)),
         }
     }
 
-    fn follow(&mut self, process: &mut Process, pace: &mut Pace, results: &mut Vec<Value>) -> Result<End, Outcome> {
+    /// Follows a call to its end. `rest` is what of it, or of the one after it, there was no room for yet.
+    fn follow(
+        &mut self,
+        process: &mut Process,
+        pace: &mut Pace,
+        rest: &mut &[u8],
+        results: &mut Vec<Value>,
+    ) -> Result<End, Outcome> {
         let mut deadline = self.deadline;
         let mut signalled = false;
         let mut ended = false;
+        let mut found = 0u32;
         loop {
-            self.feed(process)?;
+            self.feed(process, rest)?;
             // What could not be written is offered again before anything new is taken from the ring.
             if let Some((stream, bytes)) = self.held.take() {
                 self.hand_on(stream, bytes)?;
@@ -184,10 +205,13 @@ impl Invocation<'_> {
                 return Err(process.post_mortem());
             }
             // Death and a refused call are seen by the sleep that follows, later by no more than the look. A worker that has
-            // something new at each look does not keep the deadline from being seen.
+            // something new at each look does not keep the deadline from being seen, only from being looked at each time.
             let look = self.held.is_none() && !ended;
-            if look && pace.look(|| process.link.peek_any()) && Instant::now() < deadline {
-                continue;
+            if look && pace.look(|| process.link.peek_any()) {
+                found = found.wrapping_add(1);
+                if !found.is_multiple_of(FOUND) || Instant::now() < deadline {
+                    continue;
+                }
             }
             self.slept = true;
             match process.wait(Some(deadline), self.held.is_none())? {
@@ -209,8 +233,8 @@ impl Invocation<'_> {
     }
 
     /// Sends input as far as there is room.
-    fn feed(&mut self, process: &mut Process) -> Result<(), Outcome> {
-        process.link.flush().map_err(protocol)?;
+    fn feed(&mut self, process: &mut Process, rest: &mut &[u8]) -> Result<(), Outcome> {
+        process.link.send_rest(rest).map_err(protocol)?;
         let Some(streams) = &mut self.streams else { return Ok(()) };
         while process.link.queued_bytes() < QUEUED_INPUT {
             let message = match streams.input() {
@@ -303,6 +327,16 @@ pub(crate) fn unsent(error: ring::Error) -> Outcome {
     match error {
         ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the call: {e}") }),
         e => protocol(e),
+    }
+}
+
+/// Nobody can answer what was not said to its end.
+fn all_was_sent(rest: &[u8]) -> Result<(), Outcome> {
+    match rest {
+        [] => Ok(()),
+        _ => Err(Outcome::Violation(Violation::Protocol {
+            what: format!("an answer to a call of which {} bytes were not sent yet", rest.len()),
+        })),
     }
 }
 
