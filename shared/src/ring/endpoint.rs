@@ -168,6 +168,11 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         self.peer.load(Word::Produced) != self.received
     }
 
+    /// Whether the peer's word says that it waits in any way; believes nothing.
+    pub fn peek_waits(&self) -> bool {
+        self.peer.load(Word::Waiting) != Wake::NONE.word()
+    }
+
     /// Whether the peer's word says that it has taken something since that was looked at; believes nothing. For spinning.
     pub fn peek_taken(&self) -> bool {
         self.peer.load(Word::Consumed) != self.taken

@@ -296,8 +296,8 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
                     self.run.clear();
                 }
             }
-            // The peer writes on while this side copies.
-            if self.endpoint.untold() >= self.endpoint.max_payload() {
+            // The peer writes on while this side copies; one that sleeps is woken once, when there is nothing left to copy.
+            if self.endpoint.untold() >= self.endpoint.max_payload() && !self.endpoint.peek_waits() {
                 self.publish()?;
             }
         }
