@@ -40,12 +40,41 @@ pub(crate) struct Invocation {
     pub streams: Option<Streams>,
     /// Output for which there was no room yet.
     held: Option<(Stream, Vec<u8>)>,
+    /// What of the call there was no room for yet, where its caller does not wait here with the arguments.
+    pub later: Later,
     /// Whether the broker slept while it ran.
     pub slept: bool,
     /// Whether the guest was told that its time is over.
     signalled: bool,
     /// Whether the worker has ended. What it wrote before still counts.
     ended: bool,
+}
+
+/// The rest of a call that is still to be sent.
+#[derive(Default)]
+pub(crate) struct Later {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Later {
+    /// All of this.
+    pub fn of(rest: &[u8]) -> Later {
+        Later { bytes: rest.to_vec(), sent: 0 }
+    }
+
+    /// What is to be sent yet.
+    pub fn rest(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    /// So much of it is left.
+    pub fn leave(&mut self, left: usize) {
+        self.sent = self.bytes.len().saturating_sub(left);
+        if left == 0 {
+            *self = Later::default();
+        }
+    }
 }
 
 /// What a call takes place under: what its worker was started with.
@@ -89,6 +118,17 @@ const ON_THEIR_WAY: u64 = 32;
 /// Messages that are heard in one step.
 const MOST_HEARD: usize = 64;
 
+/// Looks that found something between two at the clock. What can be found by one is a ring's content.
+const FOUND: u32 = 16;
+
+/// A call that was sent, or not.
+pub(crate) enum Sent<'v> {
+    /// It was, but for this rest, for which there was no room yet.
+    But(&'v [u8]),
+    /// It cannot be, because it is too large: it has come to its end, and has left the worker as it was.
+    Not(End),
+}
+
 /// How a call ended that leaves a worker which can be called again.
 pub(crate) enum End {
     /// It returned; the results are where they were wanted.
@@ -111,7 +151,18 @@ impl Invocation {
     /// A call that is about to be made.
     pub fn new(id: u64, limit: Duration, deadline: Instant, streams: Option<Streams>) -> Invocation {
         let (held, until) = (None, deadline);
-        Invocation { id, limit, deadline, until, streams, held, slept: false, signalled: false, ended: false }
+        Invocation {
+            id,
+            limit,
+            deadline,
+            until,
+            streams,
+            held,
+            later: Later::default(),
+            slept: false,
+            signalled: false,
+            ended: false,
+        }
     }
 
     /// Runs to the end. `Ok` leaves a worker that can be called again, `Err` one that must be ended. Where the call returns, its
@@ -130,12 +181,12 @@ impl Invocation {
         let end = match request {
             Request::Many(export, calls, each) => self.run_many(around, process, pace, (export, calls), each, results),
             Request::Named(call) => match self.send_named(process, call)? {
-                Some(end) => Ok(end),
-                None => self.follow(around, process, pace, results),
+                Sent::Not(end) => Ok(end),
+                Sent::But(rest) => self.follow_all(around, process, pace, rest, results),
             },
             Request::Bound(export, args) => match self.send_bound(process, export, args)? {
-                Some(end) => Ok(end),
-                None => self.follow(around, process, pace, results),
+                Sent::Not(end) => Ok(end),
+                Sent::But(rest) => self.follow_all(around, process, pace, rest, results),
             },
         };
         if let Some(streams) = &self.streams {
@@ -146,12 +197,12 @@ impl Invocation {
 
     /// Runs a batch. While the worker is at one call, the next ones are in its ring. Each has the whole time, from the end of the
     /// one before it.
-    fn run_many(
+    fn run_many<'v>(
         &mut self,
         around: Around<'_>,
         process: &mut Process,
         pace: &mut Pace,
-        (export, calls): (u32, &mut dyn Iterator<Item = &[Value]>),
+        (export, calls): (u32, &mut dyn Iterator<Item = &'v [Value]>),
         each: &mut Told<'_>,
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
@@ -159,11 +210,13 @@ impl Invocation {
         let most = if around.policy.invocation.interrupt == Interrupt::Epoch { 1 } else { ON_THEIR_WAY };
         let mut calls = calls.fuse();
         let (mut sent, mut answered) = (self.id - 1, self.id - 1);
+        // What of the call that was sent last there was no room for.
+        let mut rest: &[u8] = &[];
         loop {
             while sent - answered < most && process.link.queued_bytes() == 0 {
                 let Some(args) = calls.next() else { break };
                 sent += 1;
-                process.link.send_call(&hot::Call { id: sent, export, args }).map_err(unsent)?;
+                rest = process.link.send_call(&hot::Call { id: sent, export, args }).map_err(unsent)?;
             }
             if sent == answered {
                 return Ok(End::Returned);
@@ -172,43 +225,71 @@ impl Invocation {
             self.id = answered;
             self.deadline = Instant::now() + self.limit;
             (self.until, self.signalled) = (self.deadline, false);
-            match self.follow(around, process, pace, results)? {
+            let end = self.follow(around, process, pace, &mut rest, results)?;
+            if answered == sent {
+                all_was_sent(rest)?;
+            }
+            match end {
                 End::Returned => each(Ok(results)),
                 End::Other(outcome) => each(Err(outcome)),
             }
         }
     }
 
-    /// Sends a call of a command, or of an export by its name. One that cannot be sent, because it is too large, has come to its
-    /// end, and has left the worker as it was.
-    pub fn send_named(&mut self, process: &mut Process, call: Call) -> Result<Option<End>, Outcome> {
-        sent(process.link.send(&ToWorker::Invoke { id: self.id, call }))
+    /// Sends a call of a command, or of an export by its name.
+    pub fn send_named(&mut self, process: &mut Process, call: Call) -> Result<Sent<'static>, Outcome> {
+        sent(process.link.send(&ToWorker::Invoke { id: self.id, call }).map(|()| &[][..]))
     }
 
     /// As [`Invocation::send_named`], for an export that the worker knows by a number.
-    pub fn send_bound(&mut self, process: &mut Process, export: u32, args: &[Value]) -> Result<Option<End>, Outcome> {
+    pub fn send_bound<'v>(
+        &mut self,
+        process: &mut Process,
+        export: u32,
+        args: &'v [Value],
+    ) -> Result<Sent<'v>, Outcome> {
         sent(process.link.send_call(&hot::Call { id: self.id, export, args }))
     }
 
+    /// Follows a call to its end, all of which must have been sent by then.
+    fn follow_all(
+        &mut self,
+        around: Around<'_>,
+        process: &mut Process,
+        pace: &mut Pace,
+        mut rest: &[u8],
+        results: &mut Vec<Value>,
+    ) -> Result<End, Outcome> {
+        let end = self.follow(around, process, pace, &mut rest, results)?;
+        all_was_sent(rest)?;
+        Ok(end)
+    }
+
+    /// Follows a call to its end. `rest` is what of it, or of the one after it, there was no room for yet.
     fn follow(
         &mut self,
         around: Around<'_>,
         process: &mut Process,
         pace: &mut Pace,
+        rest: &mut &[u8],
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
+        let mut found = 0u32;
         loop {
-            match self.step(around, process, results)? {
+            match self.step(around, process, rest, results)? {
                 Step::Over(end) => return Ok(end),
                 Step::Died => return Err(process.post_mortem()),
                 Step::More => continue,
                 Step::Wait => {}
             }
             // Death and a refused call are seen by the sleep that follows, later by no more than the look. A worker that has
-            // something new at each look does not keep the deadline from being seen.
+            // something new at each look does not keep the deadline from being seen, only from being looked at each time.
             let look = self.held.is_none() && !self.ended;
-            if look && pace.look(|| process.link.peek_any()) && Instant::now() < self.until {
-                continue;
+            if look && pace.look(|| process.link.peek_any()) {
+                found = found.wrapping_add(1);
+                if !found.is_multiple_of(FOUND) || Instant::now() < self.until {
+                    continue;
+                }
             }
             self.slept = true;
             let woken = process.wait(Some(self.until), self.held.is_none())?;
@@ -218,15 +299,16 @@ impl Invocation {
         }
     }
 
-    /// Does and hears what can be done and heard without waiting.
+    /// Does and hears what can be done and heard without waiting. `rest` is what there was no room for yet.
     #[inline]
     pub fn step(
         &mut self,
         around: Around<'_>,
         process: &mut Process,
+        rest: &mut &[u8],
         results: &mut Vec<Value>,
     ) -> Result<Step, Outcome> {
-        self.feed(process)?;
+        self.feed(process, rest)?;
         // What could not be written is offered again before anything new is taken from the ring.
         if let Some((stream, bytes)) = self.held.take() {
             self.hand_on(stream, bytes)?;
@@ -289,8 +371,8 @@ impl Invocation {
     }
 
     /// Sends input as far as there is room.
-    fn feed(&mut self, process: &mut Process) -> Result<(), Outcome> {
-        process.link.flush().map_err(protocol)?;
+    fn feed(&mut self, process: &mut Process, rest: &mut &[u8]) -> Result<(), Outcome> {
+        process.link.send_rest(rest).map_err(protocol)?;
         let Some(streams) = &mut self.streams else { return Ok(()) };
         while process.link.queued_bytes() < QUEUED_INPUT {
             let message = match streams.input() {
@@ -379,10 +461,10 @@ impl Invocation {
 }
 
 /// `Some` is the end of a call that cannot be sent, because it is too large.
-fn sent(sent: Result<(), ring::Error>) -> Result<Option<End>, Outcome> {
+fn sent(sent: Result<&[u8], ring::Error>) -> Result<Sent<'_>, Outcome> {
     match sent {
-        Ok(()) => Ok(None),
-        Err(error @ ring::Error::Unsendable(_)) => Ok(Some(End::Other(unsent(error)))),
+        Ok(rest) => Ok(Sent::But(rest)),
+        Err(error @ ring::Error::Unsendable(_)) => Ok(Sent::Not(End::Other(unsent(error)))),
         Err(error) => Err(protocol(error)),
     }
 }
@@ -392,6 +474,16 @@ pub(crate) fn unsent(error: ring::Error) -> Outcome {
     match error {
         ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the call: {e}") }),
         e => protocol(e),
+    }
+}
+
+/// Nobody can answer what was not said to its end.
+pub(crate) fn all_was_sent(rest: &[u8]) -> Result<(), Outcome> {
+    match rest {
+        [] => Ok(()),
+        _ => Err(Outcome::Violation(Violation::Protocol {
+            what: format!("an answer to a call of which {} bytes were not sent yet", rest.len()),
+        })),
     }
 }
 

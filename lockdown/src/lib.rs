@@ -12,6 +12,8 @@ pub mod control;
 mod enter;
 pub mod fault;
 pub mod fork_parent;
+#[path = "heap_unsafe.rs"]
+pub mod heap;
 pub mod layers;
 mod ledger;
 pub mod link;

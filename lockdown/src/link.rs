@@ -1,5 +1,6 @@
 //! The locked process's end of the rings: single-threaded, and free to sleep.
 
+use crate::heap;
 use bulkhead_shared::{
     codec::quick,
     message::worker::{FromWorker, GuestEnd, ToWorker},
@@ -12,6 +13,13 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
+
+/// Values for which a worker that sleeps keeps room.
+const MOST_KEPT: usize = 64;
+/// A message of more bytes than this leaves memory behind that a worker which sleeps gives back.
+const LARGE: usize = 64 * 1024;
+/// Time that it sleeps before it does.
+const LARGE_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Why a message was not sent or received.
 pub type LinkError = Error;
@@ -79,13 +87,16 @@ impl Link {
 
     /// As [`Link::send`], of a worker's messages: of those that say that a call returned, quickly.
     pub fn answer(&mut self, message: &FromWorker) -> Result<(), LinkError> {
-        match message {
+        let mut rest: &[u8] = match message {
             FromWorker::Done { id, end: GuestEnd::Returned(values) } => self
                 .messages
                 .send_quick(message, |limit, bytes| quick::encode_returned(*id, &values.0, limit, bytes))?,
-            message => self.messages.send(message)?,
-        }
-        while !self.messages.flush()? {
+            message => {
+                self.messages.send(message)?;
+                &[]
+            }
+        };
+        while !self.messages.send_rest(&mut rest)? {
             if !self.room_pace.look(|| self.messages.peek_room()) {
                 self.messages.sleep_for_room()?;
             }
@@ -96,12 +107,28 @@ impl Link {
     /// As [`Link::receive`]; where a call has simple arguments, they go in place of what `args` held, and what is given are the
     /// numbers of the invocation and of the export.
     pub fn receive_request(&mut self, args: &mut Vec<Value>) -> Result<Heard<(u64, u32), ToWorker>, LinkError> {
+        let mut slept = false;
         loop {
-            if let Some(heard) = self.messages.try_receive_quick(|bytes| quick::decode_call(bytes, args))? {
+            if let Some(heard) = self.messages.try_receive_quick(&mut quick::Calls(args))? {
                 return Ok(heard);
             }
-            if !self.pace.look(|| self.messages.peek()) {
-                self.messages.sleep_for_data()?;
+            if self.pace.look(|| self.messages.peek()) {
+                continue;
+            }
+            if self.messages.is_partial() {
+                self.messages.sleep_for_data(None)?;
+            } else if self.messages.largest() > LARGE && !slept {
+                // The next one may be as large, and come soon.
+                self.messages.sleep_for_data(Some(LARGE_PATIENCE))?;
+                slept = true;
+            } else {
+                // What is left of the last call, whose memory the next one would have used. Many that sleep must not each hold much.
+                args.clear();
+                args.shrink_to(MOST_KEPT);
+                if self.messages.take_largest() > LARGE {
+                    heap::give_back();
+                }
+                self.messages.sleep_for_data(None)?;
             }
         }
     }

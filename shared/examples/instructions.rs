@@ -6,9 +6,13 @@
 //! ```
 
 use bulkhead_shared::{
-    message::worker::{Call, FromWorker, GuestEnd, ToWorker},
+    codec::quick,
+    message::{
+        hot,
+        worker::{FromWorker, GuestEnd, ToWorker},
+    },
     ring::{
-        Error, Layout, Messages, OwnMapping, PeerMapping, Populate, Wake, Waker, create_reply_memory,
+        Error, Heard, Layout, Messages, OwnMapping, PeerMapping, Populate, Wake, Waker, create_reply_memory,
         create_request_memory,
     },
     value::{Value, Values},
@@ -72,16 +76,24 @@ fn sides() -> Result<(Side, Side), Box<dyn std::error::Error>> {
 
 fn run(args: &[Value], calls: u64) -> Result<(), Box<dyn std::error::Error>> {
     let (mut broker, mut worker) = sides()?;
+    let (mut given, mut results) = (Vec::new(), Vec::new());
     for id in 0..calls {
-        let call = Call::Export { interface: String::new(), name: "echo".to_owned(), args: Values(args.to_vec()) };
-        broker.send(&ToWorker::Invoke { id, call })?;
-        let Some(ToWorker::Invoke { id: asked, call: Call::Export { args: given, .. } }) = worker.try_receive()? else {
+        let call = hot::Call { id, export: 0, args };
+        // There is room for all of it.
+        broker.send_quick(&call, |limit, bytes| quick::encode_call(id, 0, args, limit, bytes))?;
+        let heard: Option<Heard<_, ToWorker>> = worker.try_receive_quick(&mut quick::Calls(&mut given))?;
+        let Some(Heard::Hot((asked, 0))) = heard else {
             return Err("the worker did not get the call".into());
         };
-        worker.send(&FromWorker::Done { id: asked, end: GuestEnd::Returned(given) })?;
-        match broker.try_receive()? {
-            Some(FromWorker::Done { id: answered, end: GuestEnd::Returned(Values(back)) })
-                if answered == id && back == args => {}
+        let answer = FromWorker::Done { id: asked, end: GuestEnd::Returned(Values(std::mem::take(&mut given))) };
+        let FromWorker::Done { end: GuestEnd::Returned(values), .. } = &answer else { unreachable!() };
+        worker.send_quick(&answer, |limit, bytes| quick::encode_returned(asked, &values.0, limit, bytes))?;
+        if let FromWorker::Done { end: GuestEnd::Returned(values), .. } = answer {
+            given = values.0;
+        }
+        let heard: Option<Heard<_, FromWorker>> = broker.try_receive_quick(&mut quick::Answers(&mut results))?;
+        match heard {
+            Some(Heard::Hot(answered)) if answered == id && results == args => {}
             other => return Err(format!("not the answer: {other:?}").into()),
         }
     }

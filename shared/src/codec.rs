@@ -19,8 +19,9 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Dese
 use std::marker::PhantomData;
 use thiserror::Error;
 
-/// Largest encoded message, in bytes. Policies set a lower limit; no allocation of a decoder goes beyond this one.
-pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// Largest encoded message, in bytes: 64 MiB of payload, and what stands around it. Policies set a lower limit; no allocation of a
+/// decoder goes beyond this one.
+pub const MAX_MESSAGE: usize = 65 * 1024 * 1024;
 
 /// Why bytes are no message.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

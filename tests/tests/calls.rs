@@ -172,6 +172,47 @@ fn text_and_bytes_go_in_and_out_whatever_their_size() {
     }
 }
 
+/// With 64 MiB each way, the most that there is; in between a small one, and one by an export and results that are kept.
+#[test]
+fn the_largest_payload_goes_in_and_out() {
+    let mut policy = standard();
+    policy.invocation.max_message = 65 << 20;
+    policy.wasm.memory = 256 << 20;
+    policy.wasm.hostcall_bytes = 1 << 30;
+    policy.process.memory = 1 << 30;
+    let text = RUNS.replace("\"memory\") 100)", "\"memory\") 1100)");
+    let mut loaded = load(&wat::parse_str(text).unwrap(), policy);
+    let export = loaded.plugin.export("bytes").unwrap();
+    let mut results = Vec::new();
+    for length in [64 << 20, 10, 1 << 20, (64 << 20) + 3, 2 << 20] {
+        let bytes = [Value::Bytes((0..length).map(|n: u32| (n % 251) as u8).collect())];
+
+        loaded.plugin.call_export(&export, &bytes, &mut results).unwrap();
+
+        assert!(results == bytes, "{length}");
+    }
+
+    let beyond = loaded.plugin.call("bytes", &[Value::Bytes(vec![0; 65 << 20])]);
+
+    assert!(matches!(&beyond, Outcome::Refused(why) if why.message.contains("the limit of 68157440")), "{beyond:?}");
+}
+
+#[test]
+fn a_batch_of_long_runs_comes_back_in_order() {
+    let mut loaded = load(&wat::parse_str(RUNS).unwrap(), standard());
+    let export = loaded.plugin.export("bytes").unwrap();
+    let calls: Vec<[Value; 1]> =
+        [1 << 20, 5, 300_000, 70_000, 0, 2_000].iter().map(|n| [Value::Bytes(vec![*n as u8 + 1; *n])]).collect();
+    let mut back = Vec::new();
+
+    loaded
+        .plugin
+        .call_many(&export, calls.iter().map(|args| &args[..]), |end| back.push(end.unwrap().to_vec()))
+        .unwrap();
+
+    assert!(back.iter().zip(&calls).all(|(back, call)| back == call) && back.len() == calls.len());
+}
+
 #[test]
 fn text_that_is_none_traps_as_the_component_model_says() {
     let mut loaded = load(&wat::parse_str(RUNS).unwrap(), standard());

@@ -24,6 +24,7 @@ mod polling;
 mod prepared;
 mod random;
 mod runtime;
+mod scalars_unsafe;
 mod serve;
 mod signals_unsafe;
 mod stdio;

@@ -5,6 +5,7 @@ use crate::{
     imports,
     instances::{Instances, Make},
     runtime::Runtime,
+    scalars_unsafe::{Callable, Checked},
     trap, wasi, watch,
 };
 use bulkhead_shared::{
@@ -13,7 +14,8 @@ use bulkhead_shared::{
     value::{Value, Values},
 };
 use wasmtime::{
-    ExternType, Func, FuncType, Instance, InstancePre, Linker, Module, ModuleExport, Result, Store, Val, ValType,
+    ExternType, Func, FuncType, Instance, InstancePre, Linker, Module, ModuleExport, Result, Store, Val, ValRaw,
+    ValType,
 };
 
 /// What a WASI command exports to be run.
@@ -29,6 +31,7 @@ pub struct Plugin {
     bound: Vec<Bound>,
     /// Arguments and results of the call that runs: from the second call on there is room.
     vals: Vec<Val>,
+    raw: Vec<ValRaw>,
 }
 
 /// A linked module.
@@ -63,8 +66,15 @@ type Bound = std::result::Result<Target, String>;
 struct Target {
     shape: Shape,
     export: ModuleExport,
-    /// In the instance of this number.
-    found: Option<(u64, Func)>,
+    found: Option<Found>,
+}
+
+/// A function in the instance of this number.
+struct Found {
+    number: u64,
+    function: Func,
+    /// How it is called where its arguments are numbers that are in place.
+    quick: Option<Callable>,
 }
 
 /// What a function takes and gives.
@@ -73,6 +83,8 @@ struct Shape {
     ty: FuncType,
     params: Vec<ValType>,
     results: usize,
+    /// Where all of that is numbers.
+    numbers: Option<Checked>,
 }
 
 impl Plugin {
@@ -89,7 +101,12 @@ impl Plugin {
         let pre = linker.instantiate_pre(module).map_err(trap::mismatched)?;
         module.initialize_copy_on_write_image().map_err(trap::other)?;
         let linked = Linked { initialize: module.get_export_index(INITIALIZE), pre };
-        Ok(Plugin { instances: Instances::new(linked, runtime.fresh()), bound: Vec::new(), vals: Vec::new() })
+        Ok(Plugin {
+            instances: Instances::new(linked, runtime.fresh()),
+            bound: Vec::new(),
+            vals: Vec::new(),
+            raw: Vec::new(),
+        })
     }
 
     /// Makes the first instance for calls of exports. A command has none until somebody calls an export of it: each run makes
@@ -180,7 +197,8 @@ impl Plugin {
                 callable(name, &ty)?;
                 let (params, results) = (ty.params().collect(), ty.results().len());
                 let export = self.pre().module().get_export_index(name).ok_or_else(|| self.no_such_export(name))?;
-                let shape = Shape { name: name.to_owned(), ty, params, results };
+                let numbers = Checked::new(&ty);
+                let shape = Shape { name: name.to_owned(), ty, params, results, numbers };
                 Ok(Target { shape, export, found: None })
             }
             Some(_) => Err(format!("the export `{name}` is no function")),
@@ -189,32 +207,48 @@ impl Plugin {
     }
 
     fn call_target(&mut self, runtime: &Runtime, target: &mut Target, values: &mut Vec<Value>) -> GuestEnd {
-        if let Err(message) = arguments(&target.shape, values, &mut self.vals) {
+        // On this thread's stack numbers need be looked at but once.
+        let numbers = target.shape.numbers.as_ref().filter(|_| !runtime.own_stack());
+        let quick = numbers.filter(|numbers| numbers.lower(values, &mut self.raw));
+        if quick.is_none()
+            && let Err(message) = arguments(&target.shape, values, &mut self.vals)
+        {
             return trap::refused(message);
         }
         let (number, store, instance) = match self.instances.begin(runtime) {
             Ok(begun) => begun,
             Err(end) => return end,
         };
-        let function = match target.found {
-            Some((found, function)) if found == number => function,
-            _ => match instance.get_module_export(&mut *store, &target.export).and_then(wasmtime::Extern::into_func) {
-                Some(function) => target.found.insert((number, function)).1,
-                None => return trap::host_trap("the instance lacks an export of its module"),
-            },
+        let found = match &mut target.found {
+            Some(found) if found.number == number => found,
+            found => {
+                match instance.get_module_export(&mut *store, &target.export).and_then(wasmtime::Extern::into_func) {
+                    Some(function) => {
+                        let quick = numbers.and_then(|numbers| numbers.callable(function, store));
+                        found.insert(Found { number, function, quick })
+                    }
+                    None => return trap::host_trap("the instance lacks an export of its module"),
+                }
+            }
         };
-        let args = self.vals.len();
-        self.vals.resize(args + target.shape.results, Val::I32(0));
-        let (args, results) = self.vals.split_at_mut(args);
-        let ran = runtime.wait(call(runtime, store, function, args, results));
+        let ran = match (quick, &found.quick) {
+            (Some(numbers), Some(callable)) => {
+                callable.call(store, &mut self.raw).map(|()| numbers.lift(&self.raw, values))
+            }
+            (Some(_), None) => return trap::host_trap("the export is of another type than its module says"),
+            (None, _) => {
+                let args = self.vals.len();
+                self.vals.resize(args + target.shape.results, Val::I32(0));
+                let (args, results) = self.vals.split_at_mut(args);
+                runtime.wait(call(runtime, store, found.function, args, results)).map(|()| {
+                    values.clear();
+                    values.extend(results.iter().filter_map(lift));
+                })
+            }
+        };
         store.data_mut().note_use();
         let end = match ran {
-            Ok(()) => {
-                let mut returned = std::mem::take(values);
-                returned.clear();
-                returned.extend(results.iter().filter_map(lift));
-                GuestEnd::Returned(Values(returned))
-            }
+            Ok(()) => GuestEnd::Returned(Values(std::mem::take(values))),
             Err(error) => trap::end(&error, store),
         };
         // A trap leaves the instance usable, as WebAssembly defines; whoever exits does not come back.
@@ -339,7 +373,7 @@ mod tests {
 
     fn shape(params: &[ValType], results: &[ValType]) -> Shape {
         let ty = FuncType::new(&Engine::default(), params.iter().cloned(), results.iter().cloned());
-        Shape { name: "f".to_owned(), ty, params: params.to_vec(), results: results.len() }
+        Shape { name: "f".to_owned(), ty, params: params.to_vec(), results: results.len(), numbers: None }
     }
 
     #[test]

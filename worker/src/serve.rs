@@ -7,6 +7,7 @@ use crate::{
     signals_unsafe, trap,
     wire::{Shared, WireError},
 };
+use bulkhead_lockdown::heap;
 use bulkhead_shared::{
     describe::Kind,
     message::worker::{Call, FromWorker, GuestEnd, Interrupt, LoadFailure, Plugin, ToWorker},
@@ -67,6 +68,7 @@ pub fn serve(
         return 1;
     }
     wire.lock().spin(plugin.spin);
+    heap::keep();
     // Arguments come in here and results go out of here: from the second call on there is room.
     let mut values = Vec::new();
     loop {

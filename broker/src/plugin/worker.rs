@@ -5,7 +5,7 @@ use crate::{
     denials::Denials,
     export::Exports,
     idle::Idle,
-    invocation::{Around, End, Invocation, Request, Step, unsent},
+    invocation::{Around, End, Invocation, Later, Request, Sent, Step, all_was_sent, unsent},
     process::{Process, Woken},
     report::Report,
 };
@@ -127,9 +127,17 @@ impl Worker {
         wanted: Wanted,
     ) -> Result<Option<End>, Outcome> {
         self.begin(now, exports)?;
-        match wanted {
-            Wanted::Named(call) => invocation.send_named(&mut self.process, call),
-            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process, export, &args),
+        let sent = match &wanted {
+            Wanted::Named(call) => invocation.send_named(&mut self.process, call.clone())?,
+            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process, *export, args)?,
+        };
+        match sent {
+            Sent::Not(end) => Ok(Some(end)),
+            // The arguments do not outlive this; what there is no room for does.
+            Sent::But(rest) => {
+                invocation.later = Later::of(rest);
+                Ok(None)
+            }
         }
     }
 
@@ -138,6 +146,25 @@ impl Worker {
     pub fn drive(
         &mut self,
         invocation: &mut Invocation,
+        results: &mut Vec<Value>,
+        look: bool,
+    ) -> Result<Driven, Outcome> {
+        let mut later = std::mem::take(&mut invocation.later);
+        let mut rest = later.rest();
+        let driven = self.turns(invocation, &mut rest, results, look)?;
+        if let Driven::Over(_) = driven {
+            all_was_sent(rest)?;
+        }
+        let left = rest.len();
+        later.leave(left);
+        invocation.later = later;
+        Ok(driven)
+    }
+
+    fn turns(
+        &mut self,
+        invocation: &mut Invocation,
+        rest: &mut &[u8],
         results: &mut Vec<Value>,
         look: bool,
     ) -> Result<Driven, Outcome> {
@@ -151,7 +178,7 @@ impl Worker {
             return Ok(Driven::Died);
         }
         for _ in 0..TURNS {
-            match invocation.step(around, process, results)? {
+            match invocation.step(around, process, rest, results)? {
                 Step::Over(end) => return Ok(Driven::Over(end)),
                 Step::Died => return Ok(Driven::Died),
                 Step::More => continue,

@@ -18,117 +18,282 @@ const RETURNED: u32 = 0;
 /// Fewest bytes of a value: its number, and a byte.
 const LEAST: u64 = 5;
 
-/// Encodes a call in place of what `bytes` held; false where that is not for here, and `bytes` holds nothing of use.
-pub fn encode_call(id: u64, export: u32, args: &[Value], limit: usize, bytes: &mut Vec<u8>) -> bool {
+/// A value that is the number 0 of 64 bits.
+const S64: [u8; 12] = [7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Fewest bytes of a string or of bytes that are left where they stand: below that, copying them once more costs less than a
+/// frame of their own.
+pub const RUN: usize = 1024;
+
+/// Decodes the messages that one side receives most.
+pub trait Quick {
+    /// What is made of them.
+    type Message;
+
+    /// Takes a message apart: `bytes` are all of it, or what stands before the `run` with which it ends. `None` for every other
+    /// one, of which nothing was changed; where a run is taken, its place is given another buffer, to be used again.
+    fn decode(&mut self, bytes: &[u8], run: Option<&mut Vec<u8>>) -> Option<Self::Message>;
+
+    /// A buffer for a run, if there is one to be used again. What it holds is not looked at.
+    fn buffer(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// Takes calls apart: their arguments in place of what is held here, and the numbers of the invocation and of the export.
+pub struct Calls<'a>(pub &'a mut Vec<Value>);
+
+/// Takes answers of calls that returned apart: their results in place of what is held here, and the number of the invocation.
+pub struct Answers<'a>(pub &'a mut Vec<Value>);
+
+impl Quick for Calls<'_> {
+    type Message = (u64, u32);
+
+    fn decode(&mut self, mut bytes: &[u8], run: Option<&mut Vec<u8>>) -> Option<(u64, u32)> {
+        if u32(&mut bytes)? != CALL {
+            return None;
+        }
+        let (id, export) = (u64(&mut bytes)?, u32(&mut bytes)?);
+        decode(bytes, run, self.0)?;
+        Some((id, export))
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        buffer(self.0)
+    }
+}
+
+impl Quick for Answers<'_> {
+    type Message = u64;
+
+    fn decode(&mut self, mut bytes: &[u8], run: Option<&mut Vec<u8>>) -> Option<u64> {
+        if u32(&mut bytes)? != DONE {
+            return None;
+        }
+        let id = u64(&mut bytes)?;
+        if u32(&mut bytes)? != RETURNED {
+            return None;
+        }
+        decode(bytes, run, self.0)?;
+        Some(id)
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        buffer(self.0)
+    }
+}
+
+/// Encodes a call in place of what `bytes` held, but for the run with which it may end, and which is given back; `None` where
+/// that is not for here, and `bytes` holds nothing of use.
+pub fn encode_call<'a>(id: u64, export: u32, args: &'a [Value], limit: usize, bytes: &mut Vec<u8>) -> Option<&'a [u8]> {
     bytes.clear();
-    bytes.extend_from_slice(&CALL.to_le_bytes());
-    bytes.extend_from_slice(&id.to_le_bytes());
-    bytes.extend_from_slice(&export.to_le_bytes());
+    let mut head = [0; 16];
+    head[..4].copy_from_slice(&CALL.to_le_bytes());
+    head[4..12].copy_from_slice(&id.to_le_bytes());
+    head[12..].copy_from_slice(&export.to_le_bytes());
+    bytes.extend_from_slice(&head);
     encode(args, limit, bytes)
 }
 
 /// Encodes the answer of a call that returned, likewise.
-pub fn encode_returned(id: u64, results: &[Value], limit: usize, bytes: &mut Vec<u8>) -> bool {
+pub fn encode_returned<'a>(id: u64, results: &'a [Value], limit: usize, bytes: &mut Vec<u8>) -> Option<&'a [u8]> {
     bytes.clear();
-    bytes.extend_from_slice(&DONE.to_le_bytes());
-    bytes.extend_from_slice(&id.to_le_bytes());
-    bytes.extend_from_slice(&RETURNED.to_le_bytes());
+    let mut head = [0; 16];
+    head[..4].copy_from_slice(&DONE.to_le_bytes());
+    head[4..12].copy_from_slice(&id.to_le_bytes());
+    head[12..].copy_from_slice(&RETURNED.to_le_bytes());
+    bytes.extend_from_slice(&head);
     encode(results, limit, bytes)
 }
 
-/// Takes a call apart: its arguments in place of what `args` held, the numbers of the invocation and of the export.
-pub fn decode_call(mut bytes: &[u8], args: &mut Vec<Value>) -> Option<(u64, u32)> {
-    if u32(&mut bytes)? != CALL {
-        return None;
-    }
-    let (id, export) = (u64(&mut bytes)?, u32(&mut bytes)?);
-    decode(bytes, args)?;
-    Some((id, export))
-}
-
-/// Takes the answer of a call that returned apart: its results in place of what `results` held, the number of the invocation.
-pub fn decode_returned(mut bytes: &[u8], results: &mut Vec<Value>) -> Option<u64> {
-    if u32(&mut bytes)? != DONE {
-        return None;
-    }
-    let id = u64(&mut bytes)?;
-    if u32(&mut bytes)? != RETURNED {
-        return None;
-    }
-    decode(bytes, results)?;
-    Some(id)
-}
-
-fn encode(values: &[Value], limit: usize, bytes: &mut Vec<u8>) -> bool {
+fn encode<'a>(values: &'a [Value], limit: usize, bytes: &mut Vec<u8>) -> Option<&'a [u8]> {
     bytes.extend_from_slice(&(values.len() as u64).to_le_bytes());
-    for value in values {
-        let mut put = |tag: u64, payload: &[u8]| {
-            // No loss: there are some twenty.
-            bytes.extend_from_slice(&(tag as u32).to_le_bytes());
-            bytes.extend_from_slice(payload);
+    if values.iter().all(|value| matches!(value, Value::S64(_))) {
+        return encode_s64(values, limit, bytes);
+    }
+    let mut left_out: &[u8] = &[];
+    for (number, value) in values.iter().enumerate() {
+        let run = match value {
+            Value::Bool(v) => put(bytes, 0, [u8::from(*v)]),
+            Value::S8(v) => put(bytes, 1, v.to_le_bytes()),
+            Value::U8(v) => put(bytes, 2, v.to_le_bytes()),
+            Value::S16(v) => put(bytes, 3, v.to_le_bytes()),
+            Value::U16(v) => put(bytes, 4, v.to_le_bytes()),
+            Value::S32(v) => put(bytes, 5, v.to_le_bytes()),
+            Value::U32(v) => put(bytes, 6, v.to_le_bytes()),
+            Value::S64(v) => put(bytes, 7, v.to_le_bytes()),
+            Value::U64(v) => put(bytes, 8, v.to_le_bytes()),
+            Value::F32(v) => put(bytes, 9, v.to_le_bytes()),
+            Value::F64(v) => put(bytes, 10, v.to_le_bytes()),
+            Value::String(v) => Some((12, v.as_bytes())),
+            Value::Bytes(v) => Some((13, v.as_slice())),
+            _ => return None,
         };
-        match value {
-            Value::Bool(v) => put(0, &[u8::from(*v)]),
-            Value::S8(v) => put(1, &v.to_le_bytes()),
-            Value::U8(v) => put(2, &v.to_le_bytes()),
-            Value::S16(v) => put(3, &v.to_le_bytes()),
-            Value::U16(v) => put(4, &v.to_le_bytes()),
-            Value::S32(v) => put(5, &v.to_le_bytes()),
-            Value::U32(v) => put(6, &v.to_le_bytes()),
-            Value::S64(v) => put(7, &v.to_le_bytes()),
-            Value::U64(v) => put(8, &v.to_le_bytes()),
-            Value::F32(v) => put(9, &v.to_le_bytes()),
-            Value::F64(v) => put(10, &v.to_le_bytes()),
-            Value::String(v) => {
-                put(12, &(v.len() as u64).to_le_bytes());
-                bytes.extend_from_slice(v.as_bytes());
-            }
-            Value::Bytes(v) => {
-                put(13, &(v.len() as u64).to_le_bytes());
-                bytes.extend_from_slice(v);
-            }
-            _ => return false,
+        let Some((tag, run)) = run else { continue };
+        put(bytes, tag, (run.len() as u64).to_le_bytes());
+        if run.len() >= RUN && number + 1 == values.len() {
+            left_out = run;
+        } else if run.len() <= limit {
+            bytes.extend_from_slice(run);
+        } else {
+            return None;
         }
         if bytes.len() > limit {
-            return false;
+            return None;
         }
     }
-    bytes.len() <= limit
+    (bytes.len() + left_out.len() <= limit).then_some(left_out)
 }
 
-fn decode(mut bytes: &[u8], into: &mut Vec<Value>) -> Option<()> {
-    into.clear();
+/// All of the same length: what most calls of core modules are made of.
+fn encode_s64<'a>(values: &[Value], limit: usize, bytes: &mut Vec<u8>) -> Option<&'a [u8]> {
+    let at = bytes.len();
+    bytes.resize(at + values.len() * S64.len(), 0);
+    let (places, _) = bytes[at..].as_chunks_mut::<12>();
+    for (place, value) in places.iter_mut().zip(values) {
+        if let Value::S64(v) = value {
+            *place = S64;
+            place[4..].copy_from_slice(&v.to_le_bytes());
+        }
+    }
+    (bytes.len() <= limit).then_some(&[])
+}
+
+/// Writes a number of at most eight bytes with its tag before it: no run of bytes.
+#[inline]
+fn put<'a, const N: usize>(bytes: &mut Vec<u8>, tag: u32, number: [u8; N]) -> Option<(u32, &'a [u8])> {
+    let mut whole = [0; 12];
+    whole[..4].copy_from_slice(&tag.to_le_bytes());
+    whole[4..4 + N].copy_from_slice(&number);
+    bytes.extend_from_slice(&whole[..4 + N]);
+    None
+}
+
+fn decode(mut bytes: &[u8], run: Option<&mut Vec<u8>>, into: &mut Vec<Value>) -> Option<()> {
     let count = u64(&mut bytes)?;
     // They themselves are a node.
     if count > bytes.len() as u64 / LEAST || count >= u64::from(MAX_NODES) {
         return None;
     }
-    for _ in 0..count {
-        let value = match u32(&mut bytes)? {
-            0 => match take(&mut bytes)? {
-                [0] => Value::Bool(false),
-                [1] => Value::Bool(true),
-                _ => return None,
-            },
-            1 => Value::S8(i8::from_le_bytes(take(&mut bytes)?)),
-            2 => Value::U8(u8::from_le_bytes(take(&mut bytes)?)),
-            3 => Value::S16(i16::from_le_bytes(take(&mut bytes)?)),
-            4 => Value::U16(u16::from_le_bytes(take(&mut bytes)?)),
-            5 => Value::S32(i32::from_le_bytes(take(&mut bytes)?)),
-            6 => Value::U32(u32::from_le_bytes(take(&mut bytes)?)),
-            7 => Value::S64(i64::from_le_bytes(take(&mut bytes)?)),
-            8 => Value::U64(u64::from_le_bytes(take(&mut bytes)?)),
-            9 => Value::F32(f32::from_le_bytes(take(&mut bytes)?)),
-            10 => Value::F64(f64::from_le_bytes(take(&mut bytes)?)),
-            12 => Value::String(str::from_utf8(run(&mut bytes)?).ok()?.to_owned()),
-            13 => Value::Bytes(run(&mut bytes)?.to_vec()),
-            _ => return None,
-        };
-        into.push(value);
+    // No loss: it is less than the bytes that are there.
+    let count = count as usize;
+    let among_these = if run.is_some() { count.checked_sub(1)? } else { count };
+    for number in 0..among_these {
+        if let (Some((head, rest)), Some(Value::S64(place))) = (bytes.split_first_chunk::<12>(), into.get_mut(number))
+            && head[..4] == S64[..4]
+        {
+            let (_, [number]) = head.as_rchunks::<8>() else { return None };
+            *place = i64::from_le_bytes(*number);
+            bytes = rest;
+            continue;
+        }
+        decode_one(&mut bytes, number, into)?;
     }
+    if let Some(run) = run {
+        let (tag, length) = (u32(&mut bytes)?, u64(&mut bytes)?);
+        if length != run.len() as u64 || !bytes.is_empty() {
+            return None;
+        }
+        take_run(tag, run, among_these, into)?;
+    }
+    into.truncate(count);
     bytes.is_empty().then_some(())
 }
 
+/// Puts a value in its place. What was there is used again where it can be.
+#[inline]
+fn decode_one(bytes: &mut &[u8], number: usize, into: &mut Vec<Value>) -> Option<()> {
+    let tag = u32(bytes)?;
+    let place = into.get_mut(number);
+    let value = match tag {
+        0 => match take(bytes)? {
+            [0] => Value::Bool(false),
+            [1] => Value::Bool(true),
+            _ => return None,
+        },
+        1 => Value::S8(i8::from_le_bytes(take(bytes)?)),
+        2 => Value::U8(u8::from_le_bytes(take(bytes)?)),
+        3 => Value::S16(i16::from_le_bytes(take(bytes)?)),
+        4 => Value::U16(u16::from_le_bytes(take(bytes)?)),
+        5 => Value::S32(i32::from_le_bytes(take(bytes)?)),
+        6 => Value::U32(u32::from_le_bytes(take(bytes)?)),
+        7 => Value::S64(i64::from_le_bytes(take(bytes)?)),
+        8 => Value::U64(u64::from_le_bytes(take(bytes)?)),
+        9 => Value::F32(f32::from_le_bytes(take(bytes)?)),
+        10 => Value::F64(f64::from_le_bytes(take(bytes)?)),
+        12 => {
+            let text = str::from_utf8(slice(bytes)?).ok()?;
+            if let Some(Value::String(place)) = place
+                && place.capacity() < RUN
+            {
+                place.clear();
+                place.push_str(text);
+                return Some(());
+            }
+            Value::String(text.to_owned())
+        }
+        13 => {
+            let run = slice(bytes)?;
+            if let Some(Value::Bytes(place)) = place
+                && place.capacity() < RUN
+            {
+                place.clear();
+                place.extend_from_slice(run);
+                return Some(());
+            }
+            Value::Bytes(run.to_vec())
+        }
+        _ => return None,
+    };
+    store(value, number, into);
+    Some(())
+}
+
+fn store(value: Value, number: usize, into: &mut Vec<Value>) {
+    match into.get_mut(number) {
+        Some(place) => *place = value,
+        None => into.push(value),
+    }
+}
+
+/// Makes a value of a run as it has arrived. Where it is none, the run is as it was.
+fn take_run(tag: u32, run: &mut Vec<u8>, number: usize, into: &mut Vec<Value>) -> Option<()> {
+    let value = match tag {
+        12 => match String::from_utf8(std::mem::take(run)) {
+            Ok(mut text) => {
+                if text.capacity() / 2 > text.len() {
+                    text.shrink_to_fit();
+                }
+                Value::String(text)
+            }
+            Err(error) => {
+                *run = error.into_bytes();
+                return None;
+            }
+        },
+        13 => {
+            let mut bytes = std::mem::take(run);
+            if bytes.capacity() / 2 > bytes.len() {
+                bytes.shrink_to_fit();
+            }
+            Value::Bytes(bytes)
+        }
+        _ => return None,
+    };
+    store(value, number, into);
+    Some(())
+}
+
+/// The memory of the last value, if that has any.
+fn buffer(values: &mut [Value]) -> Vec<u8> {
+    match values.last_mut() {
+        Some(Value::Bytes(bytes)) => std::mem::take(bytes),
+        Some(Value::String(text)) => std::mem::take(text).into_bytes(),
+        _ => Vec::new(),
+    }
+}
+
+#[inline]
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (head, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
@@ -136,17 +301,19 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 /// Bytes with their length before them.
-fn run<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+fn slice<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(u64(bytes)?).ok()?;
     let (head, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
     Some(head)
 }
 
+#[inline]
 fn u32(bytes: &mut &[u8]) -> Option<u32> {
     take(bytes).map(u32::from_le_bytes)
 }
 
+#[inline]
 fn u64(bytes: &mut &[u8]) -> Option<u64> {
     take(bytes).map(u64::from_le_bytes)
 }
@@ -161,6 +328,14 @@ mod tests {
     };
 
     const LIMIT: usize = 1 << 20;
+
+    fn decode_call(bytes: &[u8], args: &mut Vec<Value>) -> Option<(u64, u32)> {
+        Calls(args).decode(bytes, None)
+    }
+
+    fn decode_returned(bytes: &[u8], results: &mut Vec<Value>) -> Option<u64> {
+        Answers(results).decode(bytes, None)
+    }
 
     fn values() -> Vec<Value> {
         vec![
@@ -189,7 +364,7 @@ mod tests {
     fn a_call_is_encoded_as_bincode_does() {
         let mut bytes = vec![1; 3];
 
-        assert!(encode_call(7, 3, &values(), LIMIT, &mut bytes));
+        assert_eq!(encode_call(7, 3, &values(), LIMIT, &mut bytes), Some(&[][..]));
 
         assert_eq!(bytes, codec::encode(&ToWorker::Call { id: 7, export: 3, args: Values(values()) }).unwrap());
         let mut args = vec![Value::Char('x')];
@@ -200,7 +375,7 @@ mod tests {
     fn an_answer_is_encoded_as_bincode_does() {
         let mut bytes = Vec::new();
 
-        assert!(encode_returned(9, &values(), LIMIT, &mut bytes));
+        assert_eq!(encode_returned(9, &values(), LIMIT, &mut bytes), Some(&[][..]));
 
         assert_eq!(bytes, codec::encode(&done(values())).unwrap());
         let mut results = vec![Value::Char('x')];
@@ -211,11 +386,11 @@ mod tests {
     fn values_of_other_kinds_and_what_is_too_long_are_left_to_bincode() {
         let mut bytes = Vec::new();
         for other in [Value::Char('x'), Value::List(vec![]), Value::Option(None)] {
-            assert!(!encode_returned(9, &[Value::S32(1), other], LIMIT, &mut bytes));
+            assert_eq!(encode_returned(9, &[Value::S32(1), other], LIMIT, &mut bytes), None);
         }
-        assert!(encode_call(1, 1, &[Value::S32(1)], 32, &mut bytes));
-        assert!(!encode_call(1, 1, &[Value::S32(1)], 31, &mut bytes));
-        assert!(!encode_call(1, 1, &[], 23, &mut bytes));
+        assert!(encode_call(1, 1, &[Value::S32(1)], 32, &mut bytes).is_some());
+        assert!(encode_call(1, 1, &[Value::S32(1)], 31, &mut bytes).is_none());
+        assert!(encode_call(1, 1, &[], 23, &mut bytes).is_none());
     }
 
     #[test]
@@ -262,11 +437,11 @@ mod tests {
     fn more_values_than_there_may_be_are_left_to_bincode() {
         let (mut bytes, mut into) = (Vec::new(), Vec::new());
         let most = MAX_NODES as usize - 1;
-        assert!(encode_returned(9, &vec![Value::U8(1); most], codec::MAX_MESSAGE, &mut bytes));
+        assert!(encode_returned(9, &vec![Value::U8(1); most], codec::MAX_MESSAGE, &mut bytes).is_some());
         assert_eq!(decode_returned(&bytes, &mut into), Some(9));
         assert!(codec::decode::<FromWorker>(&bytes).is_ok());
 
-        assert!(encode_returned(9, &vec![Value::U8(1); most + 1], codec::MAX_MESSAGE, &mut bytes));
+        assert!(encode_returned(9, &vec![Value::U8(1); most + 1], codec::MAX_MESSAGE, &mut bytes).is_some());
         assert_eq!(decode_returned(&bytes, &mut into), None);
         assert!(codec::decode::<FromWorker>(&bytes).is_err());
     }
@@ -280,5 +455,73 @@ mod tests {
         decode_returned(&bytes, &mut into).unwrap();
 
         assert_eq!((into.as_ptr(), into.capacity()), (before, 8));
+    }
+
+    /// A call that ends in a run, as it is sent: what stands before it, and the run.
+    fn with_run(last: &Value) -> (Vec<u8>, Vec<u8>) {
+        let (mut bytes, args) = (Vec::new(), [Value::S64(1), last.clone()]);
+        let run = encode_call(7, 3, &args, LIMIT, &mut bytes).unwrap().to_vec();
+        (bytes, run)
+    }
+
+    #[test]
+    fn a_long_run_at_the_end_is_left_where_it_stands() {
+        for last in [Value::Bytes(vec![9; RUN]), Value::String("é".repeat(RUN))] {
+            let (bytes, mut run) = with_run(&last);
+
+            let args = Values(vec![Value::S64(1), last.clone()]);
+            assert_eq!([&bytes[..], &run].concat(), codec::encode(&ToWorker::Call { id: 7, export: 3, args }).unwrap());
+            let (mut args, before) = (vec![Value::Char('x'); 3], run.as_ptr());
+            assert_eq!(Calls(&mut args).decode(&bytes, Some(&mut run)), Some((7, 3)));
+            assert_eq!(args, [Value::S64(1), last]);
+            let memory = match &args[1] {
+                Value::Bytes(bytes) => bytes.as_ptr(),
+                Value::String(text) => text.as_ptr(),
+                _ => unreachable!(),
+            };
+            assert_eq!(memory, before, "not copied");
+        }
+    }
+
+    #[test]
+    fn a_run_counts_towards_the_limit() {
+        let args = [Value::Bytes(vec![9; 2000])];
+        let mut bytes = Vec::new();
+
+        assert!(encode_call(7, 3, &args, 2036, &mut bytes).is_some());
+        assert!(encode_call(7, 3, &args, 2035, &mut bytes).is_none());
+    }
+
+    #[test]
+    fn a_run_that_is_not_what_its_head_says_is_left_to_bincode_as_it_was() {
+        let (bytes, run) = with_run(&Value::Bytes(vec![0xff; RUN]));
+        let mut args = Vec::new();
+        let mut left = |bytes: &[u8], run: &[u8]| {
+            let mut given = run.to_vec();
+            Calls(&mut args).decode(bytes, Some(&mut given)).is_none() && given == run
+        };
+
+        assert!(left(&bytes, &run[1..]), "shorter than it says");
+        assert!(left(&bytes, &[&run[..], &[1]].concat()), "longer than it says");
+        assert!(left(&[&bytes[..], &[0]].concat(), &run), "something between head and run");
+        let mut text = bytes.clone();
+        let tag = bytes.len() - 12;
+        text[tag] = 12;
+        assert!(left(&text, &run), "no UTF-8");
+        text[tag] = 7;
+        assert!(left(&text, &run), "a number");
+        let none = encode_call(7, 3, &[], LIMIT, &mut text).map(<[u8]>::len);
+        assert!(none == Some(0) && left(&text, &run), "no value");
+        for length in 0..bytes.len() {
+            assert!(left(&bytes[..length], &run), "a head of {length} bytes");
+        }
+    }
+
+    #[test]
+    fn the_memory_of_the_last_result_is_used_again() {
+        let mut values = vec![Value::S64(1), Value::Bytes(vec![1; 5000])];
+        assert_eq!(Answers(&mut values).buffer().len(), 5000);
+        assert_eq!(Answers(&mut values).buffer().capacity(), 0);
+        assert_eq!(Calls(&mut vec![Value::String("x".repeat(50)), Value::S64(1)]).buffer().capacity(), 0);
     }
 }

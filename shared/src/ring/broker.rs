@@ -111,16 +111,22 @@ impl BrokerEnd {
         self.messages.try_receive()
     }
 
-    /// As [`BrokerEnd::send`], of a call.
-    pub fn send_call(&mut self, call: &hot::Call<'_>) -> Result<(), Error> {
+    /// As [`BrokerEnd::send`], of a call. What of its arguments there is no room for is given back, where they end in many bytes:
+    /// it is to be sent by [`BrokerEnd::send_rest`] before anything else.
+    pub fn send_call<'a>(&mut self, call: &hot::Call<'a>) -> Result<&'a [u8], Error> {
         let hot::Call { id, export, args } = *call;
         self.messages.send_quick(call, |limit, bytes| quick::encode_call(id, export, args, limit, bytes))
+    }
+
+    /// As [`BrokerEnd::flush`], of what [`BrokerEnd::send_call`] gave back and then of what is queued.
+    pub fn send_rest(&mut self, rest: &mut &[u8]) -> Result<bool, Error> {
+        self.messages.send_rest(rest)
     }
 
     /// As [`BrokerEnd::try_receive`]; where a call returned simple values, they go in place of what `results` held, and what is
     /// given is the number of the invocation.
     pub fn try_receive_answer(&mut self, results: &mut Vec<Value>) -> Result<Option<Heard<u64, FromWorker>>, Error> {
-        self.messages.try_receive_quick(|bytes| quick::decode_returned(bytes, results))
+        self.messages.try_receive_quick(&mut quick::Answers(results))
     }
 
     /// Whether a message has begun to arrive and is not complete.

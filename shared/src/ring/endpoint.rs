@@ -10,9 +10,32 @@ use super::{
     violation::Violation,
     wake::Wake,
 };
+use std::time::Duration;
 
 /// The flag of the last fragment of a message.
 const LAST: u32 = 1;
+/// The flag of what stands before a run of bytes.
+const HEAD: u32 = 2;
+
+/// What a frame is of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What stands before a run of bytes, which follows in fragments of its own. Of any length but none, and a message's first.
+    Head,
+    /// A fragment that others follow: it is full.
+    Middle,
+    /// The last fragment, be it the only one.
+    Last,
+}
+
+/// A frame that was looked at and found to be one. Its payload is still where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Bytes of payload.
+    pub length: u32,
+    /// What it is of its message.
+    pub part: Part,
+}
 
 /// One side: writes `O`, reads `P`.
 pub struct Endpoint<O, P> {
@@ -92,22 +115,29 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
 
     /// Writes a frame, if there is room for it. The peer learns of it by [`Endpoint::publish`].
     ///
-    /// `payload` has at most [`Endpoint::max_payload`] bytes, and just as many unless it is the `last` fragment.
-    pub fn try_send_frame(&mut self, payload: &[u8], last: bool) -> Result<bool, Violation> {
+    /// `payload` has at most [`Endpoint::max_payload`] bytes, and just as many if it is a fragment that others follow.
+    pub fn try_send_frame(&mut self, payload: &[u8], part: Part) -> Result<bool, Violation> {
         debug_assert!(payload.len() <= self.max_payload() as usize);
-        debug_assert!(last || payload.len() == self.max_payload() as usize);
+        debug_assert!(part != Part::Middle || payload.len() == self.max_payload() as usize);
+        debug_assert!(part != Part::Head || !payload.is_empty());
         // No loss: a payload is at most a quarter of a ring, and that is a u32.
         let length = payload.len() as u32;
         if !self.has_room(length)? {
             return Ok(false);
         }
         let layout = self.own.layout();
-        let flags = if last { LAST } else { 0 };
+        let flags = match part {
+            Part::Head => HEAD,
+            Part::Middle => 0,
+            Part::Last => LAST,
+        };
         self.own.store_unit(layout.at(self.sent), u64::from(flags) << 32 | u64::from(length));
         let at = layout.at(self.sent.wrapping_add(UNIT));
         let (head, tail) = payload.split_at(payload.len().min(layout.ring_bytes() as usize - at));
         self.own.copy_in(at, head);
-        self.own.copy_in(0, tail);
+        if !tail.is_empty() {
+            self.own.copy_in(0, tail);
+        }
         self.sent = self.sent.wrapping_add(Layout::frame_bytes(length));
         Ok(true)
     }
@@ -138,14 +168,19 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         self.peer.load(Word::Produced) != self.received
     }
 
+    /// Whether the peer's word says that it waits in any way; believes nothing.
+    pub fn peek_waits(&self) -> bool {
+        self.peer.load(Word::Waiting) != Wake::NONE.word()
+    }
+
     /// Whether the peer's word says that it has taken something since that was looked at; believes nothing. For spinning.
     pub fn peek_taken(&self) -> bool {
         self.peer.load(Word::Consumed) != self.taken
     }
 
-    /// Takes the next frame of those seen at the last [`Endpoint::look`]: appends its payload, and says whether it was the
-    /// last of its message. A message that would grow beyond `limit` is a violation before anything of it is copied.
-    pub fn try_receive_frame(&mut self, message: &mut Vec<u8>, limit: usize) -> Result<Option<bool>, Violation> {
+    /// Looks at the next frame of those seen at the last [`Endpoint::look`], of a message of which `begun` bytes were taken
+    /// already. A message that would grow beyond `limit` is a violation before anything of it is copied.
+    pub fn next_frame(&self, begun: usize, limit: usize) -> Result<Option<Frame>, Violation> {
         let available = self.offered.wrapping_sub(self.received);
         if available == 0 {
             return Ok(None);
@@ -154,34 +189,44 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         let head = self.peer.load_unit(layout.at(self.received));
         let (length, flags) = (head as u32, (head >> 32) as u32);
         let max = layout.max_payload();
-        if flags & !LAST != 0 {
-            return Err(Violation::Flags { flags });
-        }
+        let part = match flags {
+            0 => Part::Middle,
+            LAST => Part::Last,
+            // One that comes late is no head.
+            HEAD if begun == 0 => Part::Head,
+            _ => return Err(Violation::Flags { flags }),
+        };
         if length > max {
             return Err(Violation::FrameTooLong { length, max });
         }
-        let last = flags & LAST != 0;
-        if !last && length != max {
+        if part == Part::Middle && length != max {
             return Err(Violation::ShortFragment { length, full: max });
         }
-        if last && length == 0 && !message.is_empty() {
+        if length == 0 && (begun > 0 || part == Part::Head) {
             return Err(Violation::EmptyFragment);
         }
         let frame = Layout::frame_bytes(length);
         if frame > available {
             return Err(Violation::Truncated { length, missing: frame - available });
         }
-        let length = length as usize;
-        let size = message.len().saturating_add(length);
+        let size = begun.saturating_add(length as usize);
         if size > limit {
             return Err(Violation::MessageTooLarge { size, limit });
         }
+        Ok(Some(Frame { length, part }))
+    }
+
+    /// Takes the frame that [`Endpoint::next_frame`] has found: appends its payload.
+    pub fn take_frame(&mut self, frame: Frame, to: &mut Vec<u8>) {
+        let layout = self.peer.layout();
+        let length = frame.length as usize;
         let at = layout.at(self.received.wrapping_add(UNIT));
         let head = length.min(layout.ring_bytes() as usize - at);
-        self.peer.copy_out(at, head, message);
-        self.peer.copy_out(0, length - head, message);
-        self.received = self.received.wrapping_add(frame);
-        Ok(Some(last))
+        self.peer.copy_out(at, head, to);
+        if head < length {
+            self.peer.copy_out(0, length - head, to);
+        }
+        self.received = self.received.wrapping_add(Layout::frame_bytes(frame.length));
     }
 
     /// Bytes that were read and of which the peer does not know it yet.
@@ -194,13 +239,14 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         if self.sent == self.told_sent && self.received == self.told_received {
             return Ok(Wake::NONE);
         }
-        if self.sent != self.told_sent {
-            self.own.store(Word::Produced, self.sent);
-            self.told_sent = self.sent;
-        }
         if self.received != self.told_received {
             self.own.store(Word::Consumed, self.received);
             self.told_received = self.received;
+        }
+        // This word and the next are in one cache line, for which the peer may be waiting: nothing stands in between.
+        if self.sent != self.told_sent {
+            self.own.store(Word::Produced, self.sent);
+            self.told_sent = self.sent;
         }
         self.events = self.events.wrapping_add(1);
         self.own.store(Word::Events, self.events);
@@ -230,9 +276,9 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         }
     }
 
-    /// Sleeps until the peer publishes something after `seen` was read.
-    pub fn sleep(&self, seen: u32) -> std::io::Result<()> {
-        self.peer.sleep(Word::Events, seen)
+    /// Sleeps until the peer publishes something after `seen` was read, for at most so long.
+    pub fn sleep(&self, seen: u32, most: Option<Duration>) -> std::io::Result<()> {
+        self.peer.sleep(Word::Events, seen, most)
     }
 
     /// How often the peer was seen to have published something, be it frames or room.

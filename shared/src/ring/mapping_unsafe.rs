@@ -1,7 +1,8 @@
 //! Ring memory mapped from a descriptor, and the futex calls on it. All of the ring's unsafe code.
 //!
 //! Both processes map the same pages, and one of them is hostile. So no `&[u8]` and no `&u32` over them ever exists: the
-//! pages are seen as slices of atomics, which may change at any time, and every access is one atomic load or store. That the
+//! pages are seen as slices of atomics, which may change at any time, and every access is an atomic load or store, or an
+//! instruction that the compiler knows nothing of. That the
 //! pages exist, and stay, is the broker's doing: it sizes the memfd and seals it against shrinking before anyone else has
 //! its descriptor.
 
@@ -18,6 +19,7 @@ use std::{
         Ordering::{Acquire, Relaxed, Release, SeqCst},
         fence,
     },
+    time::Duration,
 };
 
 /// What can be set when a memory is mapped.
@@ -115,15 +117,9 @@ impl Region {
         let units = &self.units()[at / 8..(at + bytes).div_ceil(8)];
         // The last unit is copied whole.
         to.reserve(units.len() * 8);
-        let mut target = to.spare_capacity_mut().as_mut_ptr().cast::<u8>();
-        for unit in units {
-            let unit = unit.load(Relaxed).to_ne_bytes();
-            // SAFETY: `reserve` made room for all of `units`, and `target` has moved by eight for each one before.
-            unsafe {
-                target.cast::<[u8; 8]>().write(unit);
-                target = target.add(8);
-            }
-        }
+        let target = to.spare_capacity_mut().as_mut_ptr().cast::<[u8; 8]>();
+        // SAFETY: `reserve` made room for all of `units`, and nobody else knows of it.
+        unsafe { take_units(units, target) };
         // SAFETY: `bytes` is at most `units.len() * 8`, and so many bytes after the old length were just written.
         unsafe { to.set_len(to.len() + bytes) };
     }
@@ -131,9 +127,7 @@ impl Region {
     fn copy_in(&self, at: usize, from: &[u8]) {
         let units = &self.units()[at / 8..(at + from.len()).div_ceil(8)];
         let (whole, rest) = from.as_chunks::<8>();
-        for (unit, bytes) in units.iter().zip(whole) {
-            unit.store(u64::from_ne_bytes(*bytes), Relaxed);
-        }
+        put_units(units, whole);
         if let (Some(unit), [_, ..]) = (units.last(), rest) {
             let mut last = [0; 8];
             last[..rest.len()].copy_from_slice(rest);
@@ -141,23 +135,70 @@ impl Region {
         }
     }
 
-    fn futex(&self, word: Word, operation: i32, value: u32) -> io::Result<()> {
+    fn futex(&self, word: Word, operation: i32, value: u32, most: Option<Duration>) -> io::Result<()> {
         let address: *const AtomicU32 = self.word(word);
-        let no_timeout = ptr::null::<libc::timespec>();
+        let most = most.map(|most| libc::timespec {
+            tv_sec: libc::time_t::try_from(most.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: most.subsec_nanos().into(),
+        });
+        let timeout = most.as_ref().map_or(ptr::null(), ptr::from_ref);
         // Not FUTEX_PRIVATE_FLAG: two processes meet at this word.
-        // SAFETY: the word outlives the call, and the kernel treats it as the atomic that it is.
-        match unsafe { libc::syscall(libc::SYS_futex, address, operation, value, no_timeout) } {
+        // SAFETY: the word and the time outlive the call, and the kernel treats the word as the atomic that it is.
+        match unsafe { libc::syscall(libc::SYS_futex, address, operation, value, timeout) } {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         }
     }
 
-    fn sleep(&self, word: Word, seen: u32) -> io::Result<()> {
-        match self.futex(word, libc::FUTEX_WAIT, seen) {
-            // The value has changed, or a signal came: the caller looks again either way.
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(()),
+    fn sleep(&self, word: Word, seen: u32, most: Option<Duration>) -> io::Result<()> {
+        match self.futex(word, libc::FUTEX_WAIT, seen, most) {
+            // The value has changed, a signal came, or the time is over: the caller looks again in any case.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT)) => Ok(()),
             result => result,
         }
+    }
+}
+
+/// Units from which on the processor's own copying is faster than a loop.
+#[cfg(target_arch = "x86_64")]
+const MANY: usize = 64;
+
+/// Copies units out of the shared pages.
+///
+/// # Safety
+/// `to` is valid for writing as many units, and nobody else uses them.
+unsafe fn take_units(units: &[AtomicU64], to: *mut [u8; 8]) {
+    #[cfg(target_arch = "x86_64")]
+    if units.len() >= MANY {
+        // SAFETY: reads the units, writes as many to `to`, which the caller has. Atomics may be read by an instruction: what
+        // another process writes meanwhile makes these bytes one or the other, and no compiler has seen them before. The
+        // direction flag is clear, as the ABI has it.
+        unsafe {
+            std::arch::asm!("rep movsq", inout("rcx") units.len() => _, inout("rsi") units.as_ptr() => _,
+                inout("rdi") to => _, options(nostack, preserves_flags));
+        }
+        return;
+    }
+    for (n, unit) in units.iter().enumerate() {
+        // SAFETY: as the caller has it.
+        unsafe { to.add(n).write(unit.load(Relaxed).to_ne_bytes()) };
+    }
+}
+
+/// Copies into the shared pages, as many units as there are.
+fn put_units(units: &[AtomicU64], from: &[[u8; 8]]) {
+    #[cfg(target_arch = "x86_64")]
+    if from.len() >= MANY && from.len() <= units.len() {
+        // SAFETY: writes no more units than there are, by their interior mutability; `from` is this process's own. The direction
+        // flag is clear, as the ABI has it.
+        unsafe {
+            std::arch::asm!("rep movsq", inout("rcx") from.len() => _, inout("rsi") from.as_ptr() => _,
+                inout("rdi") units.as_ptr() => _, options(nostack, preserves_flags));
+        }
+        return;
+    }
+    for (unit, bytes) in units.iter().zip(from) {
+        unit.store(u64::from_ne_bytes(*bytes), Relaxed);
     }
 }
 
@@ -171,14 +212,17 @@ impl Drop for Region {
 macro_rules! memory {
     ($type:ty) => {
         impl Memory for $type {
+            #[inline]
             fn layout(&self) -> Layout {
                 self.0.layout
             }
 
+            #[inline]
             fn load(&self, word: Word) -> u32 {
                 self.0.load(word)
             }
 
+            #[inline]
             fn load_unit(&self, at: usize) -> u64 {
                 self.0.units()[at / 8].load(Relaxed)
             }
@@ -191,8 +235,8 @@ macro_rules! memory {
                 fence(SeqCst)
             }
 
-            fn sleep(&self, word: Word, seen: u32) -> io::Result<()> {
-                self.0.sleep(word, seen)
+            fn sleep(&self, word: Word, seen: u32, most: Option<Duration>) -> io::Result<()> {
+                self.0.sleep(word, seen, most)
             }
         }
     };
@@ -202,10 +246,12 @@ memory!(PeerMapping);
 memory!(OwnMapping);
 
 impl OwnMemory for OwnMapping {
+    #[inline]
     fn store(&self, word: Word, value: u32) {
         self.0.word(word).store(value, Release)
     }
 
+    #[inline]
     fn store_unit(&self, at: usize, value: u64) {
         self.0.units()[at / 8].store(value, Relaxed)
     }
@@ -215,6 +261,6 @@ impl OwnMemory for OwnMapping {
     }
 
     fn wake(&self, word: Word) -> io::Result<()> {
-        self.0.futex(word, libc::FUTEX_WAKE, i32::MAX as u32)
+        self.0.futex(word, libc::FUTEX_WAKE, i32::MAX as u32, None)
     }
 }

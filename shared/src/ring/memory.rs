@@ -2,7 +2,7 @@
 //! processes, and the `loom` model in which the tests try every order of two threads.
 
 use super::layout::{Layout, Word};
-use std::io;
+use std::{io, time::Duration};
 
 /// A memory that can be read. Another process may be writing it at any time, with any values: nothing here hands out a
 /// reference to its bytes.
@@ -23,8 +23,8 @@ pub trait Memory {
     fn fence(&self);
 
     /// Sleeps until the word's owner wakes its sleepers, unless the word no longer has the value `seen`. May return for no
-    /// reason (futex(2), FUTEX_WAIT on a shared mapping).
-    fn sleep(&self, word: Word, seen: u32) -> io::Result<()>;
+    /// reason (futex(2), FUTEX_WAIT on a shared mapping), and does so after the time that is named.
+    fn sleep(&self, word: Word, seen: u32, most: Option<Duration>) -> io::Result<()>;
 }
 
 /// A memory of this process's own, which nobody else writes.

@@ -1,14 +1,14 @@
 //! Messages over an endpoint: fragments out and in, what waits for room, and who is woken.
 
 use super::{
-    endpoint::Endpoint,
+    endpoint::{Endpoint, Part},
     memory::{Memory, OwnMemory},
     violation::Violation,
     wake::Wake,
 };
-use crate::codec;
+use crate::codec::{self, quick::Quick};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, convert::Infallible, io, mem, time::Duration};
 use thiserror::Error;
 
 /// Why a message was not sent or received.
@@ -70,12 +70,18 @@ pub struct Messages<O, P, W> {
     endpoint: Endpoint<O, P>,
     waker: W,
     max_message: usize,
-    /// The message that is being received.
+    /// The message that is being received: all of it, or what stands before a run of bytes and that run.
     incoming: Vec<u8>,
+    run: Vec<u8>,
+    is_run: bool,
     /// Encoded messages that wait for room, and how much of the first one is sent.
     queue: VecDeque<Vec<u8>>,
     first_sent: usize,
     queued: usize,
+    /// Bytes of a run that are still to be sent, out of the caller's memory: before anything that is queued.
+    lent: usize,
+    /// Bytes of the largest message, either way, since that was asked for.
+    largest: usize,
     /// A buffer to encode the next message in.
     spare: Vec<u8>,
     /// How this side waits when it does not sleep in here.
@@ -94,9 +100,13 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
             waker,
             max_message: max_message.min(codec::MAX_MESSAGE),
             incoming: Vec::new(),
+            run: Vec::new(),
+            is_run: false,
             queue: VecDeque::new(),
             first_sent: 0,
             queued: 0,
+            lent: 0,
+            largest: 0,
             spare: Vec::new(),
             resting: Wake::NONE,
         }
@@ -109,33 +119,75 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
 
     /// Sends a message, or as much of it as there is room for; the rest is queued. Never blocks.
     pub fn send<T: Serialize>(&mut self, message: &T) -> Result<(), Error> {
-        self.send_quick(message, |_, _| false)
+        self.send_quick(message, |_, _| None).map(drop)
     }
 
-    /// As [`Messages::send`], with a quicker encoder, which is given the limit in bytes and leaves to the other one what it says
-    /// `false` to.
-    pub fn send_quick<T: Serialize>(
+    /// As [`Messages::send`], with a quicker encoder, which is given the limit in bytes. It says `None` to what it leaves to the
+    /// other one; else it gives the run of bytes with which the message ends, and which it has left out.
+    ///
+    /// Such a run is copied into the ring from where it stands, so that what there is no room for is given back: the caller sends
+    /// it with [`Messages::send_rest`] before anything else, or ends the peer.
+    pub fn send_quick<'a, T: Serialize>(
         &mut self,
         message: &T,
-        quick: impl FnOnce(usize, &mut Vec<u8>) -> bool,
-    ) -> Result<(), Error> {
-        let mut bytes = std::mem::take(&mut self.spare);
-        if !quick(self.max_message, &mut bytes) {
-            codec::encode_into(message, self.max_message, &mut bytes).map_err(Error::Unsendable)?;
+        quick: impl FnOnce(usize, &mut Vec<u8>) -> Option<&'a [u8]>,
+    ) -> Result<&'a [u8], Error> {
+        let mut bytes = mem::take(&mut self.spare);
+        let run = match quick(self.max_message, &mut bytes) {
+            Some(run) => run,
+            None => {
+                codec::encode_into(message, self.max_message, &mut bytes).map_err(Error::Unsendable)?;
+                &[]
+            }
+        };
+        self.largest = self.largest.max(bytes.len() + run.len());
+        if self.queue.is_empty() && self.lent == 0 && bytes.len() <= self.endpoint.max_payload() as usize {
+            let part = if run.is_empty() { Part::Last } else { Part::Head };
+            if self.endpoint.try_send_frame(&bytes, part)? {
+                self.spare = self.kept(bytes);
+                self.lent = run.len();
+                let mut rest = run;
+                self.send_rest(&mut rest)?;
+                return Ok(rest);
+            }
         }
+        bytes.extend_from_slice(run);
         self.queued += bytes.len();
         self.queue.push_back(bytes);
         self.flush()?;
-        Ok(())
+        Ok(&[])
+    }
+
+    /// Sends of what [`Messages::send_quick`] gave back as much as there is room for, then what is queued; whether all of it is
+    /// sent. Never blocks. What it was not given is not sent.
+    pub fn send_rest(&mut self, rest: &mut &[u8]) -> Result<bool, Error> {
+        debug_assert_eq!(rest.len(), self.lent);
+        while self.lent > 0 && self.lent == rest.len() {
+            let (now, later) = rest.split_at(rest.len().min(self.endpoint.max_payload() as usize));
+            let part = if later.is_empty() { Part::Last } else { Part::Middle };
+            if !self.endpoint.try_send_frame(now, part)? {
+                break;
+            }
+            *rest = later;
+            self.lent = later.len();
+            // With each frame, so that the peer copies one while this side writes the next.
+            if !later.is_empty() {
+                self.publish()?;
+            }
+        }
+        self.publish()?;
+        self.flush()
     }
 
     /// Sends what is queued as far as there is room, and says whether all of it is sent. Never blocks.
     pub fn flush(&mut self) -> Result<bool, Error> {
-        while let Some(first) = self.queue.front() {
+        while self.lent == 0
+            && let Some(first) = self.queue.front()
+        {
             let rest = &first[self.first_sent..];
             let fragment = rest.len().min(self.endpoint.max_payload() as usize);
             let last = fragment == rest.len();
-            if !self.endpoint.try_send_frame(&rest[..fragment], last)? {
+            if !self.endpoint.try_send_frame(&rest[..fragment], if last { Part::Last } else { Part::Middle })? {
                 break;
             }
             self.first_sent += fragment;
@@ -145,58 +197,72 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
                 let done = self.queue.pop_front();
                 self.spare = self.kept(done.unwrap_or_default());
             }
-            // With each frame, so that the peer copies one while this side writes the next.
             self.publish()?;
         }
-        Ok(self.queue.is_empty())
+        Ok(self.lent == 0 && self.queue.is_empty())
     }
 
     /// Bytes that wait for room.
     pub fn queued_bytes(&self) -> usize {
-        self.queued
+        self.queued + self.lent
     }
 
     /// Bytes of message for which there is room now.
     pub fn room(&self) -> usize {
-        if self.queue.is_empty() { self.endpoint.room() } else { 0 }
+        if self.has_queue() { 0 } else { self.endpoint.room() }
     }
 
     /// Receives the next message, if all of it has arrived. Never blocks, and looks at no more than one ring's content, so
     /// that a peer that keeps writing cannot keep this side here.
     pub fn try_receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
-        if !self.assemble()? {
-            self.publish()?;
-            return Ok(None);
-        }
-        let message = codec::decode(&self.incoming).map_err(Violation::Malformed)?;
-        self.taken()?;
-        Ok(Some(message))
+        Ok(self.try_receive_quick(&mut Nothing)?.map(|heard| match heard {
+            Heard::Hot(never) => match never {},
+            Heard::Other(message) => message,
+        }))
     }
 
-    /// As [`Messages::try_receive`], for a side that has a quicker decoder for the messages that it receives most: one that gives
-    /// `None` for every other one.
-    pub fn try_receive_quick<H, T: DeserializeOwned>(
+    /// As [`Messages::try_receive`], for a side that has a quicker decoder for the messages that it receives most.
+    pub fn try_receive_quick<Q: Quick, T: DeserializeOwned>(
         &mut self,
-        quick: impl FnOnce(&[u8]) -> Option<H>,
-    ) -> Result<Option<Heard<H, T>>, Error> {
-        if !self.assemble()? {
+        quick: &mut Q,
+    ) -> Result<Option<Heard<Q::Message, T>>, Error> {
+        if !self.assemble(quick)? {
             self.publish()?;
             return Ok(None);
         }
+        self.largest = self.largest.max(self.incoming.len() + self.run.len());
         // This side's copy: what is decoded twice is the same bytes.
-        let heard = match quick(&self.incoming) {
+        let heard = match quick.decode(&self.incoming, self.is_run.then_some(&mut self.run)) {
             Some(hot) => Heard::Hot(hot),
-            None => Heard::Other(codec::decode(&self.incoming).map_err(Violation::Malformed)?),
+            None => {
+                self.incoming.append(&mut self.run);
+                Heard::Other(codec::decode(&self.incoming).map_err(Violation::Malformed)?)
+            }
         };
         self.taken()?;
         Ok(Some(heard))
     }
 
+    /// Bytes of the largest message, sent or received, since [`Messages::take_largest`].
+    pub fn largest(&self) -> usize {
+        self.largest
+    }
+
+    /// As [`Messages::largest`], and forgets it.
+    pub fn take_largest(&mut self) -> usize {
+        mem::take(&mut self.largest)
+    }
+
     /// After a message was decoded.
     fn taken(&mut self) -> Result<(), Error> {
-        let mut used = std::mem::take(&mut self.incoming);
-        used.clear();
-        self.incoming = self.kept(used);
+        let kept = self.most_kept();
+        self.is_run = false;
+        for used in [&mut self.incoming, &mut self.run] {
+            used.clear();
+            if used.capacity() > kept {
+                *used = Vec::new();
+            }
+        }
         if self.endpoint.untold() >= self.endpoint.max_payload() {
             self.publish()?;
         }
@@ -204,19 +270,35 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
     }
 
     /// Takes frames until a message is complete.
-    fn assemble(&mut self) -> Result<bool, Error> {
+    fn assemble(&mut self, quick: &mut impl Quick) -> Result<bool, Error> {
         let mut looked = false;
         loop {
-            match self.endpoint.try_receive_frame(&mut self.incoming, self.max_message)? {
-                Some(true) => return Ok(true),
-                Some(false) => {}
-                None if looked => return Ok(false),
-                None => {
-                    if !self.endpoint.look()? {
-                        return Ok(false);
-                    }
-                    looked = true;
+            let begun = self.incoming.len() + self.run.len();
+            let Some(frame) = self.endpoint.next_frame(begun, self.max_message)? else {
+                if looked || !self.endpoint.look()? {
+                    return Ok(false);
                 }
+                looked = true;
+                continue;
+            };
+            if self.is_run {
+                grow(&mut self.run, frame.length as usize, self.max_message);
+                self.endpoint.take_frame(frame, &mut self.run);
+            } else {
+                self.endpoint.take_frame(frame, &mut self.incoming);
+            }
+            match frame.part {
+                Part::Last => return Ok(true),
+                Part::Middle => {}
+                Part::Head => {
+                    self.is_run = true;
+                    self.run = quick.buffer();
+                    self.run.clear();
+                }
+            }
+            // The peer writes on while this side copies; one that sleeps is woken once, when there is nothing left to copy.
+            if self.endpoint.untold() >= self.endpoint.max_payload() && !self.endpoint.peek_waits() {
+                self.publish()?;
             }
         }
     }
@@ -233,7 +315,7 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
 
     /// Whether something waits for room and the peer says that it has made some. Costs one load, believes nothing: for spinning.
     pub fn peek_room(&self) -> bool {
-        !self.queue.is_empty() && self.endpoint.peek_taken()
+        self.has_queue() && self.endpoint.peek_taken()
     }
 
     /// How often the peer was seen to have published something.
@@ -270,13 +352,15 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
 
     fn ready(&mut self) -> Result<Ready, Violation> {
         let data = self.endpoint.look()?;
-        let room = match self.queue.front() {
+        let waiting = match (self.lent, self.queue.front()) {
+            (0, None) => None,
+            (0, Some(first)) => Some(first.len() - self.first_sent),
+            (lent, _) => Some(lent),
+        };
+        let room = match waiting {
             None => false,
-            Some(first) => {
-                let fragment = (first.len() - self.first_sent).min(self.endpoint.max_payload() as usize);
-                // No loss: the minimum of it and a u32.
-                self.endpoint.has_room(fragment as u32)?
-            }
+            // No loss: the minimum of it and a u32.
+            Some(bytes) => self.endpoint.has_room(bytes.min(self.endpoint.max_payload() as usize) as u32)?,
         };
         Ok(Ready { data, room })
     }
@@ -287,13 +371,13 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
             if let Some(message) = self.try_receive()? {
                 return Ok(message);
             }
-            self.sleep_unless(|ready| ready.data)?;
+            self.sleep_unless(None, |ready| ready.data)?;
         }
     }
 
-    /// Sleeps until there is something to receive; may return for no reason.
-    pub fn sleep_for_data(&mut self) -> Result<(), Error> {
-        self.sleep_unless(|ready| ready.data)
+    /// Sleeps until there is something to receive, or for so long; may return for no reason.
+    pub fn sleep_for_data(&mut self, most: Option<Duration>) -> Result<(), Error> {
+        self.sleep_unless(most, |ready| ready.data)
     }
 
     /// Sends a message, and sleeps until there was room for all of it.
@@ -307,17 +391,17 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
 
     /// Sleeps until there is room for some of what is queued; may return for no reason.
     pub fn sleep_for_room(&mut self) -> Result<(), Error> {
-        self.sleep_unless(|ready| ready.room)
+        self.sleep_unless(None, |ready| ready.room)
     }
 
     /// Sleeps on the peer's events word until it publishes something, unless what is wanted is there already.
-    fn sleep_unless(&mut self, wanted: impl FnOnce(Ready) -> bool) -> Result<(), Error> {
+    fn sleep_unless(&mut self, most: Option<Duration>, wanted: impl FnOnce(Ready) -> bool) -> Result<(), Error> {
         self.publish()?;
         // Beside how it waits otherwise: what the peer publishes while this sleeps still rings the doorbell.
         let seen = self.endpoint.announce(self.resting | Wake::FUTEX);
         let ready = self.ready();
         let slept = match ready {
-            Ok(ready) if !wanted(ready) => self.endpoint.sleep(seen),
+            Ok(ready) if !wanted(ready) => self.endpoint.sleep(seen, most),
             _ => Ok(()),
         };
         self.endpoint.set_waiting(self.resting);
@@ -333,7 +417,7 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
 
     #[cfg(all(test, not(loom)))]
     pub(super) fn incoming_capacity(&self) -> usize {
-        self.incoming.capacity()
+        self.incoming.capacity() + self.run.capacity()
     }
 
     #[cfg(all(test, not(loom)))]
@@ -341,10 +425,40 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
         self.spare.capacity()
     }
 
-    /// A buffer to be used again, or none if it has grown larger than the rings are: many idle peers must not each hold a
-    /// large one.
+    /// Whether something waits for room.
+    fn has_queue(&self) -> bool {
+        self.lent > 0 || !self.queue.is_empty()
+    }
+
+    /// A buffer to be used again, or none if it has grown larger than the rings are.
     fn kept(&self, buffer: Vec<u8>) -> Vec<u8> {
-        let ring = 4 * self.endpoint.max_payload() as usize;
-        if buffer.capacity() > ring { Vec::new() } else { buffer }
+        if buffer.capacity() > self.most_kept() { Vec::new() } else { buffer }
+    }
+
+    /// Largest buffer that is kept, in bytes: many idle peers must not each hold a large one.
+    fn most_kept(&self) -> usize {
+        4 * self.endpoint.max_payload() as usize
+    }
+}
+
+/// Makes room for more bytes of a run: by what has arrived, whatever is said to follow, so that the copies of those that have
+/// arrived are few.
+fn grow(run: &mut Vec<u8>, more: usize, limit: usize) {
+    let wanted = run.len() + more;
+    if run.capacity() < wanted {
+        // A ring's last unit is copied whole.
+        let most = (4 * run.len()).min(limit + 8);
+        run.reserve_exact(most.max(wanted + 8) - run.len());
+    }
+}
+
+/// Knows no message.
+struct Nothing;
+
+impl Quick for Nothing {
+    type Message = Infallible;
+
+    fn decode(&mut self, _: &[u8], _: Option<&mut Vec<u8>>) -> Option<Infallible> {
+        None
     }
 }

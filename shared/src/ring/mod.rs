@@ -10,7 +10,8 @@
 //!
 //! Two memfds, each written by one side only; the request memory is sealed so that the worker cannot write it at all.
 //! A frame is a head of eight bytes (length, flags), its payload, and padding to a multiple of eight. A message is a number
-//! of frames of which the last one is flagged and all others are full. [`Word`] and `layout.rs` say where things stand.
+//! of frames of which the last one is flagged and all others are full; but the first, where it is flagged as what stands before
+//! a run of bytes, which the others then are. [`Word`] and `layout.rs` say where things stand.
 //!
 //! Each side keeps its cursors to itself and checks what the other one says ([`Violation`]): an honest peer publishes whole
 //! frames, never more than a ring, and takes nothing that it was not told of.

@@ -23,7 +23,7 @@ use loom::{
     },
     thread,
 };
-use std::io;
+use std::{io, time::Duration};
 
 const RING: u32 = 64;
 
@@ -84,8 +84,8 @@ impl Memory for Model {
         fence(SeqCst);
     }
 
-    /// futex(2): the kernel compares under the lock that a waker takes.
-    fn sleep(&self, word: Word, seen: u32) -> io::Result<()> {
+    /// futex(2): the kernel compares under the lock that a waker takes. No time passes in the model.
+    fn sleep(&self, word: Word, seen: u32, _most: Option<Duration>) -> io::Result<()> {
         let guard = self.0.sleepers.lock().unwrap();
         if self.word(word).load(Relaxed) == seen {
             drop(self.0.woken.wait(guard).unwrap());
@@ -299,6 +299,31 @@ fn a_message_of_many_fragments_arrives_whole() {
 
         broker.send(&[1u64, 2, 3, 4, 5, 6, 7, 8]).unwrap();
         while !broker.flush().unwrap() {
+            if !broker.wait_by(Wake::BELL).unwrap().any() {
+                bell.wait();
+            }
+            broker.awake();
+        }
+        worker.join().unwrap();
+    });
+}
+
+/// A run of 40 bytes after a head of 16, sent from where it stands, with room for less than it at first.
+#[test]
+fn a_run_that_waits_for_room_arrives_whole() {
+    model(1, || {
+        let (mut broker, bell, mut worker, _) = sides(0);
+        let worker = thread::spawn(move || {
+            assert_eq!(worker.receive_blocking::<[u64; 7]>().unwrap(), [1, 2, 3, 4, 5, 6, 7]);
+        });
+
+        let bytes: Vec<u8> = (1..=7u64).flat_map(u64::to_le_bytes).collect();
+        let quick = |_, head: &mut Vec<u8>| {
+            head.extend_from_slice(&bytes[..16]);
+            Some(&bytes[16..])
+        };
+        let mut rest = broker.send_quick(&[0u64; 7], quick).unwrap();
+        while !broker.send_rest(&mut rest).unwrap() {
             if !broker.wait_by(Wake::BELL).unwrap().any() {
                 bell.wait();
             }

@@ -58,8 +58,9 @@ pub fn spin(budget: Duration, mut there: impl FnMut() -> bool) -> Option<Duratio
 #[derive(Clone, Debug)]
 pub struct Pace {
     most: Duration,
-    /// Mean time of the waits that were looked for with success, the latest counting most.
-    typical: Duration,
+    /// Mean time of the waits that were looked for with success, the latest counting most: in nanoseconds, since a division of
+    /// times costs as much as a look.
+    typical: u64,
     asleep: u32,
     next_asleep: u32,
 }
@@ -67,7 +68,7 @@ pub struct Pace {
 impl Pace {
     /// Nothing learned yet. `most` is the longest time ever to look; zero is not to look at all.
     pub fn new(most: Duration) -> Pace {
-        Pace { most, typical: most, asleep: 0, next_asleep: 0 }
+        Pace { most, typical: nanos(most), asleep: 0, next_asleep: 0 }
     }
 
     /// How long to look in the wait that begins. Zero is to sleep at once.
@@ -76,18 +77,19 @@ impl Pace {
             self.asleep -= 1;
             return Duration::ZERO;
         }
-        (self.typical * 4).max(LEAST).min(self.most)
+        Duration::from_nanos(self.typical.saturating_mul(4)).max(LEAST).min(self.most)
     }
 
     /// What was waited for came after this time, and was looked for then.
     pub fn came(&mut self, after: Duration) {
-        self.typical = (self.typical * 7 + after) / 8;
+        self.typical -= self.typical / 8;
+        self.typical = self.typical.saturating_add(nanos(after) / 8);
         self.next_asleep = 0;
     }
 
     /// It was looked for, and did not come.
     pub fn missed(&mut self) {
-        self.typical = self.most;
+        self.typical = nanos(self.most);
         self.next_asleep = (self.next_asleep * 2 + 1).min(MOST_ASLEEP);
         self.asleep = self.next_asleep;
     }
@@ -105,6 +107,10 @@ impl Pace {
         }
         came.is_some()
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -75,8 +75,8 @@ pub enum Violation {
         /// What it has to be.
         full: u32,
     },
-    /// An empty last fragment of a message that has others.
-    #[error("an empty last fragment")]
+    /// An empty fragment of a message that has others.
+    #[error("an empty fragment")]
     EmptyFragment,
     /// A message beyond the limit.
     #[error("a message of {size} bytes or more; the limit is {limit}")]

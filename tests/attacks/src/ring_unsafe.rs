@@ -10,6 +10,8 @@ use std::{hint::spin_loop, sync::atomic::AtomicU32, sync::atomic::Ordering::SeqC
 
 /// The flag of a message's last frame.
 pub const LAST: u32 = 1;
+/// The flag of what stands before a run of bytes.
+pub const HEAD: u32 = 2;
 /// Bytes of a frame's head, and what everything is a multiple of.
 pub const UNIT: u32 = 8;
 
@@ -40,6 +42,11 @@ impl Ring {
     /// A word of the own header.
     pub fn word(&self, word: Word) -> u32 {
         at(&self.own, word).load(SeqCst)
+    }
+
+    /// What the broker has produced.
+    pub fn heard(&self) -> u32 {
+        at(&self.broker, Word::Produced).load(SeqCst)
     }
 
     /// Writes a word of the own header.

@@ -1,7 +1,7 @@
 //! Attacks on the broker by the shared memory: heads, cursors, flags, and bytes that are no message.
 
 use crate::{
-    ring_unsafe::{LAST, Ring, UNIT},
+    ring_unsafe::{HEAD, LAST, Ring, UNIT},
     worker::Worker,
 };
 use bulkhead_shared::ring::Word;
@@ -77,6 +77,39 @@ pub fn endless_message(worker: &mut Worker) {
     loop {
         worker.ring.send(full, 0, &vec![0; full as usize]);
     }
+}
+
+/// A run that never ends, after a head that says it has as many bytes as can be said.
+pub fn endless_run(worker: &mut Worker) {
+    let full = worker.ring.full();
+    worker.ring.send(36, HEAD, &claim(worker.id, u64::MAX));
+    loop {
+        worker.ring.send(full, 0, &vec![0; full as usize]);
+    }
+}
+
+/// A run that is shorter than its head says.
+pub fn short_run(worker: &mut Worker) {
+    worker.ring.send(36, HEAD, &claim(worker.id, 1 << 24));
+    worker.ring.send(UNIT, LAST, b"too few!");
+}
+
+/// A head in the middle of a message.
+pub fn late_head(worker: &mut Worker) {
+    let full = worker.ring.full();
+    worker.ring.send(full, 0, &vec![0; full as usize]);
+    worker.ring.send(UNIT, HEAD, b"too late");
+}
+
+/// What stands before the bytes that a call returned.
+fn claim(id: u64, bytes: u64) -> [u8; 36] {
+    let mut claim = [0; 36];
+    claim[0] = 3;
+    claim[4..12].copy_from_slice(&id.to_le_bytes());
+    claim[16] = 1;
+    claim[24] = 13;
+    claim[28..].copy_from_slice(&bytes.to_le_bytes());
+    claim
 }
 
 /// A message whose last frame is empty.

@@ -2,7 +2,7 @@
 
 use crate::lab::{Lab, Stopped, assert_protocol, standard};
 use bulkhead::{
-    Outcome,
+    Outcome, Value,
     outcome::{Class, Phase},
 };
 use std::time::Duration;
@@ -20,6 +20,17 @@ fn assert_violation(name: &str, words: &str) {
 #[test]
 fn the_answer_to_another_call_is_a_violation() {
     assert_violation("wrong_id", "not permitted while a call runs");
+}
+
+#[test]
+fn an_answer_to_a_call_that_is_not_all_said_is_a_violation() {
+    let lab = Lab::new();
+    let mut attacker = lab.attacker(standard());
+    assert_eq!(attacker.attack("answer_early", &[]), Ok(0));
+
+    assert_protocol(&attacker.end("answer_early", &[Value::Bytes(vec![0; 1 << 20])]), "bytes were not sent yet");
+
+    attacker.assert_replaced();
 }
 
 #[test]

@@ -75,8 +75,23 @@ fn a_message_that_does_not_end_is_a_violation() {
 }
 
 #[test]
+fn a_run_that_does_not_end_is_a_violation() {
+    assert_violation("endless_run", "the limit is 16777216");
+}
+
+#[test]
+fn a_run_that_is_shorter_than_it_says_is_a_violation() {
+    assert_violation("short_run", "not a message");
+}
+
+#[test]
+fn a_head_in_the_middle_of_a_message_is_a_violation() {
+    assert_violation("late_head", "frame flags 0x2");
+}
+
+#[test]
 fn an_empty_last_fragment_is_a_violation() {
-    assert_violation("empty_fragment", "an empty last fragment");
+    assert_violation("empty_fragment", "an empty fragment");
 }
 
 #[test]

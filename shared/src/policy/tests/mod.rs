@@ -193,7 +193,7 @@ fn values_out_of_range_or_of_another_type_are_errors() {
         "[wasm]\ninstances = 0",
         "[wasm]\ninstances = 99999999999999999999",
         "[wasm]\nengine = true",
-        "[invocation]\nmax_message = \"17MiB\"",
+        "[invocation]\nmax_message = \"66MiB\"",
         "[filesystem]\ndirs = \"/srv\"",
         "[filesystem]\ndirs = [{ host = \"srv\", guest = \"/d\", writable = true }]",
         "[filesystem]\ndirs = [{ host = \"/srv/../etc\", guest = \"/d\", writable = true }]",

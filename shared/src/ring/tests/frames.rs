@@ -1,7 +1,13 @@
 //! Frames against a model: what arrives is what was sent, in that order, and nothing is refused for which there is room.
 
 use super::sides_at;
-use crate::ring::{layout::Layout, wake::Wake};
+use crate::ring::{
+    endpoint::{Endpoint, Part},
+    layout::Layout,
+    memory::{Memory, OwnMemory},
+    violation::Violation,
+    wake::Wake,
+};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -11,6 +17,8 @@ enum Step {
     SendLast(u8),
     /// A full fragment that is not the last.
     SendPart,
+    /// What stands before a run, likewise.
+    SendHead(u8),
     PublishSent,
     Receive,
     PublishReceived,
@@ -20,10 +28,20 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => any::<u8>().prop_map(Step::SendLast),
         2 => Just(Step::SendPart),
+        1 => any::<u8>().prop_map(Step::SendHead),
         3 => Just(Step::PublishSent),
         6 => Just(Step::Receive),
         2 => Just(Step::PublishReceived),
     ]
+}
+
+/// Takes the next frame as if it were a message's first.
+fn take<O: OwnMemory, P: Memory>(side: &mut Endpoint<O, P>, to: &mut Vec<u8>) -> Result<Option<Part>, Violation> {
+    let frame = side.next_frame(0, usize::MAX)?;
+    Ok(frame.map(|frame| {
+        side.take_frame(frame, to);
+        frame.part
+    }))
 }
 
 proptest! {
@@ -37,24 +55,25 @@ proptest! {
         let (mut sender, mut receiver) = sides_at(ring, start, 0);
         let max = Layout::new(ring).unwrap().max_payload();
         // Not published, published, taken but not told: in this order through the ring.
-        let mut written = VecDeque::<(Vec<u8>, bool)>::new();
+        let mut written = VecDeque::<(Vec<u8>, Part)>::new();
         let mut published = VecDeque::new();
         let (mut free, mut untold, mut fill) = (ring, 0, 0u8);
 
         for step in steps {
             match step {
-                Step::SendLast(_) | Step::SendPart => {
-                    let (length, last) = match step {
-                        Step::SendLast(part) => (max * u32::from(part) / 255, true),
-                        _ => (max, false),
+                Step::SendLast(_) | Step::SendPart | Step::SendHead(_) => {
+                    let (length, part) = match step {
+                        Step::SendLast(part) => (max * u32::from(part) / 255, Part::Last),
+                        Step::SendHead(part) => ((max * u32::from(part) / 255).max(1), Part::Head),
+                        _ => (max, Part::Middle),
                     };
                     fill = fill.wrapping_add(1);
                     let payload: Vec<u8> = (0..length).map(|n| fill ^ n as u8).collect();
                     let fits = Layout::frame_bytes(length) <= free;
-                    prop_assert_eq!(sender.try_send_frame(&payload, last), Ok(fits));
+                    prop_assert_eq!(sender.try_send_frame(&payload, part), Ok(fits));
                     if fits {
                         free -= Layout::frame_bytes(length);
-                        written.push_back((payload, last));
+                        written.push_back((payload, part));
                     }
                 }
                 Step::PublishSent => {
@@ -63,14 +82,14 @@ proptest! {
                 }
                 Step::Receive => {
                     let mut payload = Vec::new();
-                    let mut received = receiver.try_receive_frame(&mut payload, usize::MAX);
+                    let mut received = take(&mut receiver, &mut payload);
                     if received == Ok(None) {
                         prop_assert_eq!(receiver.look(), Ok(!published.is_empty()));
-                        received = receiver.try_receive_frame(&mut payload, usize::MAX);
+                        received = take(&mut receiver, &mut payload);
                     }
                     match published.pop_front() {
-                        Some((expected, last)) => {
-                            prop_assert_eq!(received, Ok(Some(last)));
+                        Some((expected, part)) => {
+                            prop_assert_eq!(received, Ok(Some(part)));
                             untold += Layout::frame_bytes(expected.len() as u32);
                             prop_assert_eq!(payload, expected);
                         }
@@ -94,7 +113,7 @@ proptest! {
         let (mut sender, _receiver) = sides_at(ring, 0, 0);
         let max = sender.max_payload() as usize;
         for part in used {
-            let _ = sender.try_send_frame(&vec![0; max * usize::from(part) / 255], true).unwrap();
+            let _ = sender.try_send_frame(&vec![0; max * usize::from(part) / 255], Part::Last).unwrap();
         }
 
         let mut room = sender.room();
@@ -102,9 +121,10 @@ proptest! {
         while room > 0 {
             let fragment = room.min(max);
             room -= fragment;
-            prop_assert_eq!(sender.try_send_frame(&vec![0; fragment], room == 0), Ok(true));
+            let part = if room == 0 { Part::Last } else { Part::Middle };
+            prop_assert_eq!(sender.try_send_frame(&vec![0; fragment], part), Ok(true));
         }
-        prop_assert_eq!(sender.try_send_frame(&[0], true), Ok(false));
+        prop_assert_eq!(sender.try_send_frame(&[0], Part::Last), Ok(false));
     }
 }
 
@@ -112,11 +132,11 @@ proptest! {
 fn a_ring_can_be_filled_to_the_last_byte_and_emptied() {
     let (mut sender, mut receiver) = sides_at(64, u32::MAX - 31, 0);
 
-    let sent = (0u8..).take_while(|n| sender.try_send_frame(&[*n; 8], true).unwrap()).count();
+    let sent = (0u8..).take_while(|n| sender.try_send_frame(&[*n; 8], Part::Last).unwrap()).count();
     let _ = sender.publish().unwrap();
     let mut received = Vec::new();
     assert_eq!(receiver.look(), Ok(true));
-    while receiver.try_receive_frame(&mut received, usize::MAX).unwrap().is_some() {}
+    while take(&mut receiver, &mut received).unwrap().is_some() {}
 
     assert_eq!(sent, 4);
     assert_eq!(received, [[0; 8], [1; 8], [2; 8], [3; 8]].concat());
@@ -126,7 +146,7 @@ fn a_ring_can_be_filled_to_the_last_byte_and_emptied() {
 fn nothing_is_seen_before_it_is_published() {
     let (mut sender, mut receiver) = sides_at(64, 0, 0);
 
-    assert_eq!(sender.try_send_frame(b"a", true), Ok(true));
+    assert_eq!(sender.try_send_frame(b"a", Part::Last), Ok(true));
 
     assert_eq!(receiver.look(), Ok(false));
     assert!(!receiver.peek());
@@ -138,7 +158,7 @@ fn a_publication_says_how_the_peer_waits() {
         let (mut broker, mut worker) = sides_at(64, 0, 0);
         worker.announce(how);
 
-        assert_eq!(broker.try_send_frame(b"a", true), Ok(true));
+        assert_eq!(broker.try_send_frame(b"a", Part::Last), Ok(true));
 
         assert_eq!(how.word(), word);
         assert_eq!(broker.publish(), Ok(how));

@@ -1,11 +1,15 @@
 //! A worker that writes what it likes into its memory, at any time. The broker finds a violation or carries on: it does not
 //! panic, does not allocate for what is only claimed, and never takes the worker's doing for its own failure.
 
-use super::{super::endpoint::Endpoint, Sleepers, broker_and_hostile_memory, mappings, messages};
+use super::{
+    super::endpoint::{Endpoint, Part},
+    Sleepers, broker_and_hostile_memory, mappings, messages,
+};
 use crate::{
-    codec,
+    codec::{self, quick},
     message::worker::{FromWorker, Stream, ToWorker},
     ring::{BrokerEnd, Error, Layout, Messages, OwnMapping, OwnMemory, PeerMapping, Populate, Violation, Wake, Word},
+    value::Value,
 };
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -93,8 +97,11 @@ fn every_frame_head_is_survived() {
 
                 let result = turn(&mut broker);
 
-                // Four zeros are `Ready`; a first fragment may be full. What follows are zeros: short fragments.
-                let harmless = matches!((length, flags, produced), (4, 1, 16) | (64, 0, 72));
+                // Four zeros are `Ready`; a first fragment may be full, and what stands before a run of any length. What follows
+                // are zeros: short fragments.
+                let frame = Layout::frame_bytes(length.min(RING));
+                let harmless = matches!((length, flags, produced), (4, 1, 16) | (64, 0, 72))
+                    || (flags == 2 && (1..=RING / 4).contains(&length) && frame == produced);
                 assert_eq!(result.is_ok(), harmless, "{length} {flags:#x} {produced}: {result:?}");
             }
         }
@@ -170,6 +177,90 @@ fn an_empty_last_fragment_is_a_violation() {
 }
 
 #[test]
+fn what_stands_before_a_run_comes_first_and_is_not_nothing() {
+    let after = |units: &[(u32, u64)], produced| {
+        let (mut broker, hostile) = broker_and_hostile_memory(RING, MAX_MESSAGE);
+        units.iter().for_each(|(at, unit)| hostile.store_unit(*at as usize, *unit));
+        hostile.store(Word::Produced, produced);
+        turn(&mut broker)
+    };
+
+    assert_eq!(after(&[(0, head(0, 2))], 8), Err(Violation::EmptyFragment));
+    assert_eq!(after(&[(0, head(8, 3))], 16), Err(Violation::Flags { flags: 3 }), "head and last");
+    assert_eq!(after(&[(0, head(8, 2)), (16, head(8, 2))], 32), Err(Violation::Flags { flags: 2 }), "a second one");
+    assert_eq!(after(&[(0, head(64, 0)), (72, head(8, 2))], 88), Err(Violation::Flags { flags: 2 }), "a late one");
+    assert_eq!(after(&[(0, head(8, 2)), (16, head(0, 1))], 24), Err(Violation::EmptyFragment), "a run of nothing");
+    let short = Violation::ShortFragment { length: 8, full: 64 };
+    assert_eq!(after(&[(0, head(8, 2)), (16, head(8, 0))], 32), Err(short), "of a run");
+}
+
+/// Lengths that a head claims take no memory, and those that a run has are bounded together with its head's.
+#[test]
+fn a_run_takes_memory_for_what_has_arrived_and_ends_at_the_limit() {
+    let (mut broker, hostile) = broker_and_hostile_memory(RING, MAX_MESSAGE);
+    let mut results = Vec::new();
+    let mut results = |broker: &mut Messages<_, _, Sleepers>| {
+        broker.try_receive_quick::<_, FromWorker>(&mut quick::Answers(&mut results)).map(|heard| heard.is_some())
+    };
+    // Done, returned, one value of bytes: of as many as a u64 can say.
+    let claim =
+        [3u32.to_le_bytes(), [9, 0, 0, 0], [0; 4], [0; 4], [1, 0, 0, 0], [0; 4], [13, 0, 0, 0], [255; 4], [255; 4]];
+    hostile.store_unit(0, head(36, 2));
+    hostile.copy_in(8, claim.as_flattened());
+    hostile.store(Word::Produced, 48);
+    assert!(!results(&mut broker).unwrap());
+    assert!(broker.incoming_capacity() <= 256, "{}", broker.incoming_capacity());
+
+    let (mut produced, mut arrived) = (48, 0);
+    let error = loop {
+        hostile.store_unit(Layout::new(RING).unwrap().at(produced), head(64, 0));
+        produced += 72;
+        hostile.store(Word::Produced, produced);
+        match results(&mut broker) {
+            Ok(done) => assert!(!done),
+            Err(error) => break error,
+        }
+        arrived += 64;
+        assert!(broker.incoming_capacity() <= 4 * arrived + 128, "{} for {arrived}", broker.incoming_capacity());
+    };
+
+    assert!(matches!(error, Error::Violation(Violation::MessageTooLarge { size: 1060, limit: 1000 })), "{error}");
+}
+
+/// A run whose head says another length, or another type, is no message: whatever the quick decoder leaves is refused in the end.
+#[test]
+fn a_run_that_is_not_what_its_head_says_is_a_violation() {
+    let said = |tag: u32, length: u64, after: &[u8]| {
+        let (mut broker, hostile) = broker_and_hostile_memory(RING, MAX_MESSAGE);
+        let mut claim = vec![3, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+        claim.extend(tag.to_le_bytes());
+        claim.extend(length.to_le_bytes());
+        claim.extend(after);
+        hostile.store_unit(0, head(claim.len() as u32, 2));
+        hostile.copy_in(8, &claim);
+        let at = Layout::frame_bytes(claim.len() as u32);
+        hostile.store_unit(at as usize, head(16, 1));
+        hostile.copy_in(at as usize + 8, &[0xff; 16]);
+        hostile.store(Word::Produced, at + 24);
+        let mut results = Vec::new();
+        match broker.try_receive_quick::<_, FromWorker>(&mut quick::Answers(&mut results)) {
+            Ok(heard) => Ok((heard.is_some(), results)),
+            Err(Error::Violation(Violation::Malformed(_))) => Err(()),
+            Err(other) => panic!("{other}"),
+        }
+    };
+
+    assert_eq!(said(13, 16, &[]), Ok((true, vec![Value::Bytes(vec![0xff; 16])])));
+    for length in [0, 15, 17, 1 << 20, u64::MAX] {
+        assert_eq!(said(13, length, &[]), Err(()), "{length}");
+    }
+    assert_eq!(said(12, 16, &[]), Err(()), "no UTF-8");
+    assert_eq!(said(99, 16, &[]), Err(()), "no type");
+    // A message all the same, only not as an honest worker would have cut it.
+    assert_eq!(said(13, 18, &[1, 2]).map(|(heard, _)| heard), Ok(true));
+}
+
+#[test]
 fn produced_that_goes_back_behind_what_was_seen_is_a_violation() {
     let ((own, peer), (hostile, _)) = mappings(RING);
     let mut broker = Endpoint::new(own, peer, Wake::OF_A_WORKER);
@@ -185,7 +276,7 @@ fn produced_that_goes_back_behind_what_was_seen_is_a_violation() {
 fn consumed_that_goes_back_is_a_violation() {
     let ((own, peer), (hostile, _)) = mappings(RING);
     let mut broker = Endpoint::new(own, peer, Wake::OF_A_WORKER);
-    assert_eq!(broker.try_send_frame(&[0; 24], true), Ok(true));
+    assert_eq!(broker.try_send_frame(&[0; 24], Part::Last), Ok(true));
     let _ = broker.publish().unwrap();
     hostile.store(Word::Consumed, 24);
     assert_eq!(broker.look_taken(), Ok(()));
@@ -199,7 +290,7 @@ fn consumed_that_goes_back_is_a_violation() {
 fn what_was_not_published_cannot_be_consumed() {
     let ((own, peer), (hostile, _)) = mappings(RING);
     let mut broker = Endpoint::new(own, peer, Wake::OF_A_WORKER);
-    assert_eq!(broker.try_send_frame(&[0; 24], true), Ok(true));
+    assert_eq!(broker.try_send_frame(&[0; 24], Part::Last), Ok(true));
 
     hostile.store(Word::Consumed, 32);
 

@@ -79,7 +79,15 @@ fn sleeping_on_a_word_that_has_changed_returns() {
     let peer = PeerMapping::map(&fd, layout(), Populate::No).unwrap();
     own.store(Word::Events, 1);
 
-    peer.sleep(Word::Events, 0).unwrap();
+    peer.sleep(Word::Events, 0, None).unwrap();
+}
+
+#[test]
+fn a_sleep_ends_with_its_time() {
+    let (_own, fd) = requests();
+    let peer = PeerMapping::map(&fd, layout(), Populate::No).unwrap();
+
+    peer.sleep(Word::Events, 0, Some(Duration::from_millis(1))).unwrap();
 }
 
 #[test]
@@ -87,7 +95,7 @@ fn a_sleeper_on_a_read_only_mapping_is_woken_through_the_other() {
     let (own, fd) = requests();
     let peer = PeerMapping::map(&fd, layout(), Populate::No).unwrap();
 
-    let sleeper = thread::spawn(move || peer.sleep(Word::Events, 0).unwrap());
+    let sleeper = thread::spawn(move || peer.sleep(Word::Events, 0, None).unwrap());
     let late = Instant::now() + Duration::from_secs(10);
     // The word keeps its value: only the wake ends the sleep.
     while !sleeper.is_finished() && Instant::now() < late {

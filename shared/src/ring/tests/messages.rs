@@ -2,9 +2,13 @@
 
 use super::{super::messages::Error, messages};
 use crate::{
-    codec,
-    message::worker::{FromWorker, Stream, ToWorker},
-    ring::{BrokerEnd, Ready, Violation, Wake},
+    codec::{self, quick},
+    message::{
+        hot,
+        worker::{FromWorker, Stream, ToWorker},
+    },
+    ring::{BrokerEnd, Heard, Ready, Violation, Wake},
+    value::Value,
 };
 use proptest::prelude::*;
 use std::{
@@ -185,6 +189,72 @@ fn a_ring_that_cannot_be_is_an_error() {
     let error = BrokerEnd::create([4096, 100], 1 << 20).err().unwrap();
 
     assert_eq!(error.to_string(), "a ring of 100 bytes: it must be a power of two from 64 to 1073741824");
+}
+
+/// Sends a call that ends in a run, in as many turns as it takes, and gives the arguments that arrive.
+fn call(ring: u32, args: &[Value], mut given: Vec<Value>) -> (Vec<Value>, usize) {
+    let (mut broker, mut worker) = messages(ring, 1 << 20);
+    let call = hot::Call { id: 7, export: 3, args };
+    let mut rest = broker.send_quick(&call, |limit, bytes| quick::encode_call(7, 3, args, limit, bytes)).unwrap();
+    assert_eq!(broker.queued_bytes(), rest.len());
+    // Waits for its turn.
+    broker.send(&ToWorker::StdinEnd).unwrap();
+    let mut turns = 0;
+    loop {
+        let heard: Option<Heard<_, ToWorker>> = worker.try_receive_quick(&mut quick::Calls(&mut given)).unwrap();
+        match heard {
+            None => turns += 1,
+            Some(heard) => {
+                assert_eq!(heard, Heard::Hot((7, 3)));
+                break;
+            }
+        }
+        broker.send_rest(&mut rest).unwrap();
+    }
+    broker.send_rest(&mut rest).unwrap();
+    assert!(rest.is_empty() && broker.queued_bytes() == 0);
+    assert_eq!(worker.try_receive::<ToWorker>().unwrap(), Some(ToWorker::StdinEnd));
+    assert!(worker.incoming_capacity() <= 2 * ring as usize && broker.spare_capacity() <= ring as usize);
+    (given, turns)
+}
+
+#[test]
+fn a_run_is_sent_from_where_it_stands_and_arrives() {
+    let bytes: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+    for last in [Value::Bytes(bytes.clone()), Value::String("ab".repeat(50_000)), Value::Bytes(bytes[..1024].to_vec())]
+    {
+        for ring in [256, 4096, 65536] {
+            let args = [Value::U8(1), last.clone()];
+
+            let (given, turns) = call(ring, &args, vec![Value::Bytes(vec![1; 3000])]);
+
+            assert_eq!(given, args);
+            assert!(turns <= 2 + 140_000 / ring as usize, "{turns} turns with a ring of {ring}");
+        }
+    }
+}
+
+#[test]
+fn the_buffer_of_the_last_values_takes_the_run() {
+    let before = Vec::with_capacity(200_000);
+    let place = before.as_ptr();
+
+    let (given, _) = call(4096, &[Value::Bytes(vec![1; 150_000])], vec![Value::Bytes(before)]);
+
+    assert!(matches!(&given[..], [Value::Bytes(bytes)] if bytes.as_ptr() == place && bytes.len() == 150_000));
+}
+
+#[test]
+fn what_is_not_the_rest_of_a_run_is_not_sent_for_it() {
+    let (mut broker, _worker) = messages(256, 1 << 20);
+    let args = [Value::Bytes(vec![1; 5000])];
+    let call = hot::Call { id: 7, export: 3, args: &args };
+    broker.send_quick(&call, |limit, bytes| quick::encode_call(7, 3, &args, limit, bytes)).unwrap();
+
+    let before = broker.queued_bytes();
+
+    assert!(before > 0 && !broker.flush().unwrap());
+    assert_eq!(broker.queued_bytes(), before);
 }
 
 proptest! {
