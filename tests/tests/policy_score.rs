@@ -99,7 +99,7 @@ fn a_grave_item_alone_makes_it_open() {
     let finished = bulkhead(words!["policy", "score", file, "--threshold", "7.5"]).finish();
 
     finished.assert_code(ABOVE);
-    assert!(finished.out().contains("8.00     8.0      3.2  syscalls.danger_allow: ptrace"), "{finished}");
+    assert!(finished.out().contains("8.00     8.0      3.4  syscalls.danger_allow: ptrace"), "{finished}");
     assert!(finished.out().contains(" OPEN, of 10.0"), "{finished}");
 }
 
@@ -114,7 +114,7 @@ fn json_has_every_item() {
         (Some("strict"), Some(1.1), Some("TIGHT"))
     );
     let items = score["items"].as_array().unwrap();
-    assert_eq!(items.len(), 59);
+    assert_eq!(items.len(), 60);
     assert_eq!(
         items[0],
         serde_json::json!({
