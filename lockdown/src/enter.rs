@@ -86,11 +86,14 @@ pub fn enter_and_prepare<U, T>(
     }
 }
 
+/// What is to be made ready, if anything is, and what of it was in front of the main filter.
+type Ahead<U> = Option<(Prepare, U)>;
+
 fn lock_down<U>(
     control: &Control,
     roles: &[Role],
     unfiltered: impl FnOnce(&Prepare) -> U,
-) -> Result<(Link, Closing, Option<(Prepare, U)>), SetupFailure> {
+) -> Result<(Link, Closing, Ahead<U>), SetupFailure> {
     // 1. Everything that this process will ever know, in one message.
     let (a, ends) = control.assignment().map_err(|f| f.into_failure(None))?;
     check(&a, roles).map_err(|f| f.into_failure(None))?;

@@ -99,7 +99,7 @@ fn a_grave_item_alone_makes_it_open() {
     let finished = bulkhead(words!["policy", "score", file, "--threshold", "7.5"]).finish();
 
     finished.assert_code(ABOVE);
-    assert!(finished.out().contains("8.00     8.0      3.3  syscalls.danger_allow: ptrace"), "{finished}");
+    assert!(finished.out().contains("8.00     8.0      3.4  syscalls.danger_allow: ptrace"), "{finished}");
     assert!(finished.out().contains(" OPEN, of 10.0"), "{finished}");
 }
 
