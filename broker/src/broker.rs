@@ -204,7 +204,7 @@ pub(crate) struct Inner {
     pub cache: Option<Cache>,
     pub cgroups: Arc<Cgroups>,
     pub policies: InForce,
-    batteries: Mutex<HashMap<String, Battery>>,
+    batteries: Mutex<HashMap<String, Arc<Battery>>>,
     pub kept: Kept,
     // Before the launcher: dropping it ends the thread that has the launcher, too.
     pub cells: Cells,
@@ -218,17 +218,17 @@ impl Inner {
         &self,
         class: &Class,
         attempt: impl FnOnce() -> Result<Battery, Outcome>,
-    ) -> Result<Battery, Outcome> {
+    ) -> Result<Arc<Battery>, Outcome> {
         let name = class.to_string();
         let mut known = self.batteries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(battery) = known.get(&name) {
             return Ok(battery.clone());
         }
-        if let Some(battery) = self.cache.as_ref().and_then(|cache| Battery::recall(cache, class)) {
+        if let Some(battery) = self.cache.as_ref().and_then(|cache| Battery::recall(cache, class)).map(Arc::new) {
             known.insert(name, battery.clone());
             return Ok(battery);
         }
-        let battery = attempt()?;
+        let battery = Arc::new(attempt()?);
         if battery.check().is_ok() {
             if let Some(cache) = &self.cache {
                 battery.keep(cache, class);

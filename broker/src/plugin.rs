@@ -24,14 +24,14 @@ use bulkhead_shared::{
         worker::{Call, Dir, Engine as Knobs, Plugin as Order, ToWorker, Wasi},
     },
     outcome::{Outcome, Refusal, Violation},
-    policy::{DirGrant, Engine, Policy, StartBy},
+    policy::{self, DirGrant, Engine, Policy, StartBy},
     ring::Pace,
     value::{Value, Values},
 };
 use std::{
     collections::VecDeque,
     os::fd::AsFd,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -126,7 +126,8 @@ impl Finished {
 /// A loaded plugin. Its worker runs until the plugin is dropped; one that died is replaced at the next call.
 pub struct Plugin {
     broker: Arc<Inner>,
-    input: Sealed,
+    /// One for all plugins of the same bytes: each would take a descriptor.
+    input: Arc<Sealed>,
     compiled: Compiled,
     asked: Asked,
     /// Of the present worker, or of the last one.
@@ -174,7 +175,7 @@ impl Plugin {
         let mut plugin = Plugin {
             broker: broker.clone(),
             report: Report::new(&policy.name, digest.to_string(), name, compiled.took),
-            input,
+            input: broker.kept.input(input),
             compiled,
             asked,
             policy,
@@ -470,7 +471,8 @@ impl Plugin {
         let filters = broker.kept.filters(&self.policy, filter::Class::Worker(features))?;
         let rlimits = limits::worker(&self.policy);
 
-        let shape = format!("tmp {:?} start {:?}", self.policy.filesystem.tmp, self.policy.process.start);
+        let policy::Process { start, net_namespace, .. } = &self.policy.process;
+        let shape = format!("tmp {:?} start {start:?} net {net_namespace:?}", self.policy.filesystem.tmp);
         let class = Class::new(
             &broker.programs.worker.identity,
             &self.policy,
@@ -575,10 +577,10 @@ impl Plugin {
 
 /// How long to look for the other side's word: what policy says, and not at all where both would have to share one CPU.
 fn spin(policy: &Policy) -> Duration {
-    match std::thread::available_parallelism() {
-        Ok(cpus) if cpus.get() > 1 => policy.invocation.spin,
-        _ => Duration::ZERO,
-    }
+    // To ask takes a dozen files of the host's, and it does not change.
+    static SEVERAL: LazyLock<bool> =
+        LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1));
+    if *SEVERAL { policy.invocation.spin } else { Duration::ZERO }
 }
 
 impl Worker {

@@ -2,8 +2,11 @@
 
 use crate::{
     cgroup::{Cgroup, Cgroups, Limits},
+    exhausted::{self, failed_rings},
     filter,
+    graveyard::Remains,
     launcher::{Begun, Launcher, StartError},
+    neighbours::{self, Lodger},
     programs::Program,
     sys_unsafe::{self, Notification},
     verify,
@@ -13,12 +16,12 @@ use bulkhead_shared::{
     filter::Program as Filter,
     layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
-        launcher::{Fork, Grant, Identity, Namespaces, Protected, Start},
+        launcher::{Fork, Grant, Identity, Namespaces, Net, Protected, Start},
         setup::{Assignment, Attempt, FromSetup, Load, MAX_PACKET, Prepare, Rlimit, Role, Root},
     },
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
     packet,
-    policy::{Policy, StartBy},
+    policy::{NetNamespace, Policy, StartBy},
     ring::{self, BrokerEnd},
 };
 use nix::{
@@ -31,7 +34,7 @@ use nix::{
 };
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -43,8 +46,6 @@ const REAP_PATIENCE: Duration = Duration::from_secs(5);
 const MOST_ATTEMPTS: usize = 256;
 /// Host name inside every worker.
 const HOST_NAME: &str = "bulkhead";
-/// Names of cgroups; none is used twice in the life of a broker.
-static NEXT_CGROUP: AtomicU64 = AtomicU64::new(1);
 
 /// What a process is to be.
 pub(crate) struct Spec<'a> {
@@ -94,6 +95,9 @@ pub(crate) struct Process {
     epoll: Epoll,
     cgroup: Cgroup,
     memory: u64,
+    /// Its entry among those that are in its net namespace.
+    lodger: Option<Lodger>,
+    launcher: Arc<Launcher>,
 }
 
 /// Why a wait ended.
@@ -118,28 +122,33 @@ const CALLER: u64 = 3;
 
 impl Process {
     /// Starts a process and locks it down; refuses it where it achieved less than policy requires.
-    pub fn start(launcher: &Launcher, cgroups: &Cgroups, spec: Spec<'_>) -> Result<Process, Outcome> {
+    pub fn start(launcher: &Arc<Launcher>, cgroups: &Cgroups, spec: Spec<'_>) -> Result<Process, Outcome> {
         let started = Instant::now();
         let mut steps = Vec::new();
-        let (link, ends) =
-            BrokerEnd::create(spec.ring_bytes, spec.max_message).map_err(|e| failed("make the rings", e))?;
+        let sizes = (spec.ring_bytes, spec.max_message);
+        let (link, ends) = launcher.ahead().rings(sizes).map_err(|e| failed_rings("make the rings", &e))?;
         let flags = SockFlag::SOCK_CLOEXEC;
-        let (control, theirs) =
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).map_err(|e| failed("socketpair", e))?;
+        let (control, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+            .map_err(|e| exhausted::failed("socketpair", e))?;
         // Our end only: the flag belongs to the open file description, and each end is its own.
         nix::fcntl::fcntl(&control, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
             .map_err(|e| failed("fcntl", e))?;
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed("epoll_create1", e))?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| exhausted::failed("epoll_create1", e))?;
         step(&mut steps, "rings", started);
 
         let at = Instant::now();
         let require = |layer| spec.policy.require.get(&layer).copied().unwrap_or(Requirement::Required);
-        let (cgroup, cgroup_layers) = cgroups.create(&spec.cgroup, NEXT_CGROUP.fetch_add(1, Ordering::Relaxed));
+        let (mut cgroup, cgroup_layers) = launcher.ahead().cgroup(cgroups, &spec.cgroup);
         step(&mut steps, "cgroup", at);
 
         let at = Instant::now();
+        // It lies ready before the process is there, which then waits for nobody.
+        let nonce = random_nonce().map_err(|e| failed("getrandom", e))?;
+        assign(control.as_fd(), &spec, nonce, &ends)?;
+        drop(ends);
         let begun = begin(launcher, &spec, theirs.as_fd(), &cgroup, &require)?;
         drop(theirs);
+        cgroup.settle();
         step(&mut steps, "launch", at);
         steps.extend(begun.steps.iter().map(|(name, micros)| (format!("launch: {name}"), *micros)));
         let pid = verify::pid_of(begun.pidfd.as_fd()).unwrap_or(0);
@@ -157,12 +166,16 @@ impl Process {
             epoll,
             cgroup,
             memory: spec.cgroup.memory.unwrap_or(0),
+            lodger: None,
+            launcher: launcher.clone(),
         };
-        // From here on dropping `process` ends it.
+        // From here on dropping `process` ends it. It is at its lock-down already.
         let at = Instant::now();
-        let nonce = random_nonce().map_err(|e| failed("getrandom", e))?;
-        process.assign(&spec, nonce, &ends)?;
-        drop(ends);
+        let cgroup_layers = process.really_inside(spec.role, cgroup_layers);
+        // Until it says something there is time for what the next one needs.
+        if spec.role == Role::Worker {
+            launcher.ahead().refill(cgroups, sizes, &spec.cgroup);
+        }
         let inside = process.lock_down(spec.role, nonce)?;
         step(&mut process.steps, "lock down", at);
 
@@ -171,14 +184,17 @@ impl Process {
             // It ends by itself after its report.
             Role::Sacrifice => inside,
             _ => {
-                process.filters_before_load = process.filters();
                 process.clock = verify::CpuClock::of(process.pid);
                 // Last of these: it makes sure that the pid still means this process.
-                verify::join(inside, process.outside()?)
+                let seen = process.outside(launcher)?;
+                process.filters_before_load = seen.filters;
+                let mut achieved = verify::join(inside, seen.layers);
+                process.lodge(launcher, net_of(&spec), seen.net, &mut achieved);
+                achieved
             }
         };
         step(&mut process.steps, "look from outside", at);
-        achieved.extend(process.really_inside(spec.role, cgroup_layers));
+        achieved.extend(cgroup_layers);
         achieved.push((Layer::Identity, process.identity()));
         process.layers = report(spec.policy, achieved);
         process.refuse_unsatisfied()?;
@@ -194,25 +210,6 @@ impl Process {
         let mut polled = vec![watch(control.as_fd()), watch(self.begun.pidfd.as_fd()), watch(self.link.bell())];
         polled.extend(self.listener.iter().map(|listener| watch(listener.as_fd())));
         poll(&mut polled, PollTimeout::ZERO) == Ok(0) && !self.link.peek()
-    }
-
-    fn assign(&mut self, spec: &Spec<'_>, nonce: [u64; 2], ends: &ring::PeerDescriptors) -> Result<(), Outcome> {
-        let assignment = Assignment {
-            version: VERSION.to_owned(),
-            role: spec.role,
-            layers: spec.policy.require.iter().map(|(layer, requirement)| (*layer, *requirement)).collect(),
-            host_name: HOST_NAME.to_owned(),
-            root: spec.root.clone(),
-            rlimits: spec.rlimits.clone(),
-            main_filter: spec.filters.0.clone(),
-            closing_filter: spec.filters.1.clone(),
-            nonce,
-            ring_bytes: spec.ring_bytes,
-            max_message: spec.max_message,
-            prepare: spec.prepare,
-        };
-        let bytes = codec::encode(&assignment).map_err(|e| failed("encode the assignment", e))?;
-        self.send_control("send the assignment", &bytes, &ends.as_fds())
     }
 
     fn send_control(&self, step: &str, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Outcome> {
@@ -249,7 +246,10 @@ impl Process {
                 }
             } else if said {
                 match self.hear(MAX_PACKET)? {
-                    (FromSetup::Listener, Some(listener)) if self.listener.is_none() => self.listener = Some(listener),
+                    (FromSetup::Listener, Some(listener)) if self.listener.is_none() => {
+                        sys_unsafe::wake_in_place(listener.as_fd());
+                        self.listener = Some(listener);
+                    }
                     (FromSetup::Failed(failure), None) => return Err(Outcome::SetupFailed(failure)),
                     (FromSetup::Locked { layers, attempts, steps }, None) if nonce_seen || self.listener.is_none() => {
                         self.attempts = attempts;
@@ -319,13 +319,34 @@ impl Process {
     }
 
     /// The layers as /proc shows them, while the process waits for its load.
-    fn outside(&self) -> Result<Vec<(Layer, Achieved)>, Outcome> {
-        let seen = verify::from_outside(self.pid)
+    fn outside(&self, launcher: &Launcher) -> Result<verify::Seen, Outcome> {
+        let seen = verify::from_outside(self.pid, launcher.namespaces())
             .map_err(|e| failed("look at the process from outside", format!("/proc/{}: {e}", self.pid)))?;
         // The pid was read through the pidfd, and the process is not reaped while this still gives it.
         match verify::pid_of(self.begun.pidfd.as_fd()) {
             Some(pid) if pid == self.pid => Ok(seen),
             _ => Err(failed("look at the process from outside", "it has ended")),
+        }
+    }
+
+    /// Whose net namespace it is in, beside other workers: its own is nobody else's.
+    fn lodge(&mut self, launcher: &Launcher, how: Net, net: Option<u64>, achieved: &mut [(Layer, Achieved)]) {
+        let how = match how {
+            Net::Host => return,
+            Net::Own => NetNamespace::Own,
+            Net::Shared => NetNamespace::Shared,
+        };
+        let words = neighbours::words(how, achieved);
+        let Some((_, layer)) = achieved.iter_mut().find(|(layer, _)| *layer == Layer::NamespaceNet) else { return };
+        let Achieved::Enforced { evidence, .. } = layer else { return };
+        let unseen = || "/proc does not say which net namespace it is".to_owned();
+        match net.ok_or_else(unseen).and_then(|net| launcher.neighbours().enter(self.pid, net, how)) {
+            Ok(lodger) => {
+                self.lodger = Some(lodger);
+                evidence.push_str("; ");
+                evidence.push_str(words);
+            }
+            Err(cause) => *layer = Achieved::Missing { cause },
         }
     }
 
@@ -487,10 +508,19 @@ impl Process {
 
     /// Ends the process, whatever it is doing, and waits until it is reaped.
     pub fn kill(&mut self) -> Death {
+        self.send_kill();
+        self.begun.exit.wait(REAP_PATIENCE)
+    }
+
+    fn send_kill(&self) {
+        // One that is reaped has no pid, and in its cgroup is nobody who could have outlived the init of his pid namespace; what
+        // there is without one, the cgroup's end finds.
+        if self.begun.exit.is_known() {
+            return;
+        }
         // Both: the one reaches whatever the process may have made, the other needs no cgroup.
         let _ = self.cgroup.kill();
         let _ = sys_unsafe::pidfd_kill(self.begun.pidfd.as_fd());
-        self.begun.exit.wait(REAP_PATIENCE)
     }
 
     /// How a process that has ended by itself came to its end, seen from outside.
@@ -536,8 +566,45 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill();
+        self.send_kill();
+        // It executes nothing any more. What is left of it is nothing to wait for.
+        let remains = Remains { exit: self.begun.exit.clone(), cgroup: std::mem::take(&mut self.cgroup) };
+        self.launcher.graveyard().take(remains);
     }
+}
+
+/// Whose net namespace it is to be in. A compiler is seldom started, and reads the most hostile bytes of all: it shares none.
+fn net_of(spec: &Spec<'_>) -> Net {
+    match (spec.policy.require.get(&Layer::NamespaceNet), spec.role, spec.policy.process.net_namespace) {
+        (Some(Requirement::Off), ..) => Net::Host,
+        (_, Role::Compiler, _) | (_, _, NetNamespace::Own) => Net::Own,
+        (_, Role::Worker | Role::Sacrifice, NetNamespace::Shared) => Net::Shared,
+    }
+}
+
+/// Sends everything that the process will ever know before its load.
+fn assign(
+    control: BorrowedFd<'_>,
+    spec: &Spec<'_>,
+    nonce: [u64; 2],
+    ends: &ring::PeerDescriptors,
+) -> Result<(), Outcome> {
+    let assignment = Assignment {
+        version: VERSION.to_owned(),
+        role: spec.role,
+        layers: spec.policy.require.iter().map(|(layer, requirement)| (*layer, *requirement)).collect(),
+        host_name: HOST_NAME.to_owned(),
+        root: spec.root.clone(),
+        rlimits: spec.rlimits.clone(),
+        main_filter: spec.filters.0.clone(),
+        closing_filter: spec.filters.1.clone(),
+        nonce,
+        ring_bytes: spec.ring_bytes,
+        max_message: spec.max_message,
+        prepare: spec.prepare,
+    };
+    let bytes = codec::encode(&assignment).map_err(|e| failed("encode the assignment", e))?;
+    packet::send(control, &bytes, &ends.as_fds()).map_err(|e| failed("send the assignment", e))
 }
 
 /// Asks the launcher.
@@ -556,7 +623,7 @@ fn begin(
             user: on(Layer::NamespaceUser),
             pid: on(Layer::NamespacePid),
             mount: on(Layer::NamespaceMount),
-            net: on(Layer::NamespaceNet),
+            net: net_of(spec),
             ipc: on(Layer::NamespaceIpc),
             uts: on(Layer::NamespaceUts),
             cgroup: on(Layer::NamespaceCgroup),

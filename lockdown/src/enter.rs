@@ -6,7 +6,7 @@ use crate::{
     fork_parent::{self, PARENT_FD},
     layers::{
         capabilities, descriptors, hostname, inherited_state, landlock_fs, landlock_scope, landlock_tcp, mdwe,
-        no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp, speculation,
+        net_namespace, no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp, speculation,
     },
     ledger::Ledger,
     link::Link,
@@ -107,6 +107,8 @@ fn lock_down(control: &Control, roles: &[Role]) -> Result<(Link, Closing, Option
     //    rely on them being gone.
     ledger.layer(Layer::Speculation, speculation::apply, speculation::probe)?;
     ledger.layer(Layer::Capabilities, capabilities::apply, capabilities::probe)?;
+    // Without the rights of the set-up, and before Landlock would refuse what the probe tries.
+    ledger.layer(Layer::NamespaceNet, || Ok(()), net_namespace::probe)?;
     ledger.layer(Layer::NoNewPrivs, no_new_privs::apply, no_new_privs::probe)?;
     ledger.layer(Layer::NotDumpable, not_dumpable::apply, not_dumpable::probe)?;
 

@@ -15,6 +15,8 @@ pub mod fork_parent;
 pub mod layers;
 mod ledger;
 pub mod link;
+#[path = "net_unsafe.rs"]
+pub mod net;
 #[path = "quota_unsafe.rs"]
 pub mod quota;
 #[path = "sacrifice_unsafe.rs"]

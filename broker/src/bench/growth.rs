@@ -2,7 +2,6 @@
 
 use super::{Bench, Error, calls, guests, samples::Samples};
 use crate::{Plugin, policy::Policy};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 use std::{
     fs,
@@ -60,11 +59,13 @@ pub struct Callers {
     pub calls_per_second: f64,
 }
 
-const WORKERS: &[usize] = &[1, 10, 100, 1000];
+const WORKERS: &[usize] = &[1, 10, 100, 1000, 10_000];
 const PAYLOADS: &[usize] = &[64, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20];
 const CALLERS: &[usize] = &[1, 2, 4, 8, 16];
 /// Time for workers to get as many as they are to be.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
+/// Memory that is left to the host, in KiB.
+const LEFT_KIB: u64 = 1 << 20;
 
 /// Measures. What cannot be reached is said.
 pub fn measure(bench: &mut Bench, quick: bool, progress: &mut dyn FnMut(&str)) -> Growth {
@@ -92,7 +93,7 @@ pub fn measure(bench: &mut Bench, quick: bool, progress: &mut dyn FnMut(&str)) -
 }
 
 fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    more_descriptors();
+    crate::exhausted::raise_descriptors();
     let args = guests::sixty_four();
     let before = available_kib();
     let since = Instant::now();
@@ -104,8 +105,12 @@ fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn F
             if since.elapsed() > PATIENCE {
                 return Err(Error::Cannot(format!("{} were started in {PATIENCE:?}", plugins.len())));
             }
+            // The host's own programs would be the next to go.
+            if plugins.len() % 100 == 99 && available_kib().is_some_and(|kib| kib < LEFT_KIB) {
+                return Err(Error::Cannot(format!("{} take all memory of the host but {LEFT_KIB} KiB", plugins.len())));
+            }
             let at = Instant::now();
-            let mut plugin = bench.module()?;
+            let mut plugin = bench.module().map_err(|error| beyond(plugins.len(), error))?;
             guests::echo(&mut plugin, &args)?;
             if plugins.len() >= wanted - wanted.div_ceil(10) {
                 starts.push(at.elapsed());
@@ -133,6 +138,20 @@ fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn F
         });
     }
     Ok(())
+}
+
+/// Why there is not one more: with the cure, which an error in one line leaves out.
+fn beyond(workers: usize, error: Error) -> Error {
+    let cure = match &error {
+        Error::Plugin { outcome, .. } => match &**outcome {
+            crate::Outcome::SetupFailed(failure) => {
+                failure.cure.as_ref().map_or(String::new(), |cure| format!("; {cure}"))
+            }
+            _ => String::new(),
+        },
+        _ => String::new(),
+    };
+    Error::Cannot(format!("{workers} are there, and there cannot be another: {error}{cure}"))
 }
 
 fn payload(bench: &mut Bench, bytes: usize) -> Result<Payload, Error> {
@@ -177,13 +196,6 @@ fn calls_until(plugin: &mut Plugin, end: Instant) -> Result<usize, Error> {
         calls += 1;
     }
     Ok(calls)
-}
-
-/// As many descriptors as the host allows this process: each worker takes some.
-fn more_descriptors() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
 }
 
 /// MemAvailable of /proc/meminfo.

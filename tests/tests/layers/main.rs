@@ -16,6 +16,7 @@ mod limits;
 mod loading;
 mod memory;
 mod messages;
+mod neighbours;
 mod network;
 mod output;
 mod privileges;
