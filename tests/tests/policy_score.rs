@@ -48,7 +48,7 @@ ALONE  WEIGHT  WITHOUT  ITEM
 
 4 items add less than 0.1 each: --all shows them
 
-Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, of 10.0; 49 of 59 items add nothing
+Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, of 10.0; 50 of 60 items add nothing
 ",
     );
 }
@@ -114,7 +114,7 @@ fn json_has_every_item() {
         (Some("strict"), Some(1.1), Some("TIGHT"))
     );
     let items = score["items"].as_array().unwrap();
-    assert_eq!(items.len(), 59);
+    assert_eq!(items.len(), 60);
     assert_eq!(
         items[0],
         serde_json::json!({
