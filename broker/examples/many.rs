@@ -50,6 +50,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         calls.push(at.elapsed());
     }
     calls.sort();
-    println!("a call of a worker that sleeps takes {:?} (median)", calls.get(calls.len() / 2));
+    println!(
+        "a call of a worker that sleeps takes {:?} (median)",
+        calls.get(calls.len() / 2).copied().unwrap_or_default()
+    );
+    let at = Instant::now();
+    drop(plugins);
+    broker.await_ends();
+    println!("nothing is left of them after {:?}", at.elapsed());
     Ok(())
 }

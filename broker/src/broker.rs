@@ -192,6 +192,11 @@ impl Broker {
         self.inner.cells.ready()
     }
 
+    /// Waits until nothing is left of the workers that were ended so far. Nobody needs to, but whoever measures what follows.
+    pub fn await_ends(&self) {
+        self.inner.launcher.graveyard().await_all();
+    }
+
     /// Whether it works without privilege of the host's; workers then run as the broker's own user on the host.
     pub fn rootless(&self) -> bool {
         self.inner.launcher.rootless()

@@ -7,7 +7,7 @@
 use crate::{cgroup::Cgroup, launcher::Exit};
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
@@ -36,7 +36,23 @@ impl Remains {
 
 /// The thread that waits, started with the first end.
 #[derive(Default)]
-pub(crate) struct Graveyard(Mutex<State>);
+pub(crate) struct Graveyard(Mutex<State>, Arc<UnderWay>);
+
+/// How many ends are under way.
+#[derive(Default)]
+struct UnderWay(Mutex<usize>, Condvar);
+
+impl UnderWay {
+    fn add(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    fn done(&self) {
+        let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *count = count.saturating_sub(1);
+        self.1.notify_all();
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -50,8 +66,10 @@ impl Graveyard {
     pub fn take(&self, remains: Remains) {
         match self.sender() {
             Some(sender) => {
+                self.1.add();
                 if let Err(returned) = sender.send(remains) {
                     returned.0.bury();
+                    self.1.done();
                 }
             }
             None => remains.bury(),
@@ -63,7 +81,8 @@ impl Graveyard {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.remains.is_none() && !state.closed {
             let (sender, receiver) = sync_channel(MOST);
-            match thread::Builder::new().name("bulkhead-ends".to_owned()).spawn(move || wait(&receiver)) {
+            let under_way = self.1.clone();
+            match thread::Builder::new().name("bulkhead-ends".to_owned()).spawn(move || wait(&receiver, &under_way)) {
                 Ok(thread) => (state.remains, state.thread) = (Some(sender), Some(thread)),
                 Err(error) => tracing::warn!(%error, "no thread can be started: the ends of workers are waited for"),
             }
@@ -71,7 +90,15 @@ impl Graveyard {
         state.remains.clone()
     }
 
-    /// Waits until everything that was taken over is gone.
+    /// Waits until nothing is left of what was taken over so far.
+    pub fn await_all(&self) {
+        let mut count = self.1.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while *count > 0 {
+            count = self.1.1.wait(count).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until everything that was taken over is gone, and takes no more.
     pub fn close(&self) {
         let thread = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,8 +111,9 @@ impl Graveyard {
     }
 }
 
-fn wait(remains: &Receiver<Remains>) {
+fn wait(remains: &Receiver<Remains>, under_way: &UnderWay) {
     while let Ok(remains) = remains.recv() {
         remains.bury();
+        under_way.done();
     }
 }
