@@ -195,6 +195,11 @@ impl Broker {
         self.inner.cells.ready()
     }
 
+    /// Waits until nothing is left of the workers that were ended so far. Nobody needs to, but whoever measures what follows.
+    pub fn await_ends(&self) {
+        self.inner.launcher.graveyard().await_all();
+    }
+
     /// Whether it works without privilege of the host's; workers then run as the broker's own user on the host.
     pub fn rootless(&self) -> bool {
         self.inner.launcher.rootless()
@@ -207,7 +212,7 @@ pub(crate) struct Inner {
     pub cache: Option<Cache>,
     pub cgroups: Arc<Cgroups>,
     pub policies: InForce,
-    batteries: Mutex<HashMap<String, Battery>>,
+    batteries: Mutex<HashMap<String, Arc<Battery>>>,
     pub kept: Kept,
     // Before the launcher: dropping it ends the thread that has the launcher, too.
     pub cells: Cells,
@@ -223,17 +228,17 @@ impl Inner {
         &self,
         class: &Class,
         attempt: impl FnOnce() -> Result<Battery, Outcome>,
-    ) -> Result<Battery, Outcome> {
+    ) -> Result<Arc<Battery>, Outcome> {
         let name = class.to_string();
         let mut known = self.batteries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(battery) = known.get(&name) {
             return Ok(battery.clone());
         }
-        if let Some(battery) = self.cache.as_ref().and_then(|cache| Battery::recall(cache, class)) {
+        if let Some(battery) = self.cache.as_ref().and_then(|cache| Battery::recall(cache, class)).map(Arc::new) {
             known.insert(name, battery.clone());
             return Ok(battery);
         }
-        let battery = attempt()?;
+        let battery = Arc::new(attempt()?);
         if battery.check().is_ok() {
             if let Some(cache) = &self.cache {
                 battery.keep(cache, class);

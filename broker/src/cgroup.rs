@@ -33,6 +33,7 @@ mod xattr;
 pub use group::Cgroup;
 pub use limits::Limits;
 
+use crate::exhausted;
 use bulkhead_shared::layer::{Achieved, Layer};
 use host::Host;
 use nix::{errno::Errno, unistd::geteuid};
@@ -40,7 +41,7 @@ use place::{Asker, Facts, Place};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -134,10 +135,10 @@ pub enum Error {
     /// The host gave none.
     #[error("the process has no cgroup")]
     NoCgroup,
-    /// A file of it cannot be read.
-    #[error("cannot read the processes of {}: {source}", path.display())]
+    /// What says who is in it cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// The cgroup.
+        /// The file.
         path: PathBuf,
         /// The system's words.
         source: io::Error,
@@ -164,7 +165,6 @@ struct Leaf {
     tree: Arc<Tree>,
     name: String,
     path: PathBuf,
-    directory: OwnedFd,
     version: Version,
     /// The limits that can be set in it.
     controllers: BTreeSet<Controller>,
@@ -319,22 +319,28 @@ impl Cgroups {
 
     /// As [`Cgroups::create`], with cause and cure apart.
     pub(crate) fn attempt(&self, limits: &Limits, id: u64) -> (Cgroup, limits::Applied) {
-        let mut cgroup = Cgroup { v2: None, v1: vec![], v1_procs: vec![], lacking: self.lacking.clone() };
+        let mut cgroup = Cgroup::default();
+        cgroup.lacking = self.lacking.clone();
         let name = id.to_string();
         let mut failed = |branch: &Branch, errno: Errno| {
-            let trouble = Trouble::plain(format!("cannot make a cgroup in {}: {errno}", branch.tree.path().display()));
+            let trouble = cannot_make(branch.tree.path(), errno);
             tracing::warn!(%trouble, "a cgroup is missing");
             cgroup.lacking.extend(branch.controllers.iter().map(|controller| (*controller, trouble.clone())));
         };
         if let Some(branch) = &self.v2 {
-            match Leaf::make(&branch.tree, &name, Version::V2, branch.controllers.clone()) {
-                Ok(leaf) => cgroup.v2 = Some(leaf),
+            let made = Leaf::make(&branch.tree, &name, Version::V2, branch.controllers.clone())
+                .and_then(|leaf| Ok((file::open_directory(&*branch.tree, &name)?, leaf)));
+            match made {
+                Ok((directory, leaf)) => (cgroup.v2, cgroup.directory) = (Some(leaf), Some(directory)),
                 Err(errno) => failed(branch, errno),
             }
         }
-        for branch in &self.v1 {
+        // A directory whose controller bounds nothing would be made, entered and removed for nothing.
+        let wanted = limits.controllers();
+        let bounds = |branch: &&Branch| branch.controllers.is_empty() || !branch.controllers.is_disjoint(&wanted);
+        for branch in self.v1.iter().filter(bounds) {
             let made = Leaf::make(&branch.tree, &name, Version::V1, branch.controllers.clone())
-                .and_then(|leaf| Ok((file::open_for_writing(&leaf.directory, "cgroup.procs")?, leaf)));
+                .and_then(|leaf| Ok((file::open_for_writing(&*branch.tree, &leaf.file("cgroup.procs").1)?, leaf)));
             match made {
                 Ok((procs, leaf)) => {
                     cgroup.v1_procs.push(procs);
@@ -383,6 +389,19 @@ impl Cgroups {
 /// This process's own cgroup in the unified hierarchy, where one is mounted that shows it.
 pub(crate) fn own_v2_directory() -> Option<PathBuf> {
     Host::look().ok()?.v2
+}
+
+/// Why no further cgroup can be made in a tree of ours.
+fn cannot_make(tree: &Path, errno: Errno) -> Trouble {
+    let cause = format!("cannot make a cgroup in {}: {errno}", tree.display());
+    match errno {
+        Errno::EAGAIN => Trouble::new(cause, "raise cgroup.max.descendants of the cgroups above it"),
+        Errno::ENOSPC => {
+            Trouble::new(cause, "the kernel has no id left for a cgroup (65,535 of memory and others): end workers")
+        }
+        Errno::EMFILE => Trouble::new(cause, exhausted::DESCRIPTORS),
+        _ => Trouble::plain(cause),
+    }
 }
 
 /// Why no cgroup can be made at a path.

@@ -4,6 +4,7 @@ use crate::{
     cache::Key,
     compile::Compiled,
     filter::{self, Programs},
+    memfd::{Digest, Sealed},
     process::failed,
 };
 use bulkhead_shared::{
@@ -11,8 +12,8 @@ use bulkhead_shared::{
     policy::{Policy, Syscalls},
 };
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 /// Most filters that are kept; those that were made first go first.
@@ -27,6 +28,8 @@ const MOST_PLUGINS: usize = 256;
 pub(crate) struct Kept {
     filters: Mutex<VecDeque<Made>>,
     code: Mutex<VecDeque<Compiled>>,
+    /// As long as a plugin is loaded from it.
+    inputs: Mutex<HashMap<Digest, Weak<Sealed>>>,
 }
 
 /// Filters, and all that they follow from.
@@ -51,6 +54,21 @@ impl Kept {
             all.pop_front();
         }
         Ok(programs)
+    }
+
+    /// The copy of these bytes that other plugins have, or this one.
+    pub fn input(&self, copy: Sealed) -> Arc<Sealed> {
+        let mut all = lock(&self.inputs);
+        if let Some(known) = all.get(&copy.digest()).and_then(Weak::upgrade) {
+            return known;
+        }
+        // Now and then those that nobody has any more go.
+        if all.len() >= MOST_PLUGINS && all.len().is_power_of_two() {
+            all.retain(|_, known| known.strong_count() > 0);
+        }
+        let copy = Arc::new(copy);
+        all.insert(copy.digest(), Arc::downgrade(&copy));
+        copy
     }
 
     /// The code of this key, where it was verified before.
@@ -85,7 +103,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{filter::Features, memfd::Digest, memfd::Sealed, policies};
+    use crate::{filter::Features, policies};
     use bulkhead_shared::{
         describe::{Description, Kind},
         message::worker::{Engine, Interrupt},
@@ -147,5 +165,19 @@ mod tests {
         let there: Vec<bool> = all.iter().map(|compiled| kept.code(&compiled.key).is_some()).collect();
 
         assert_eq!(there, [true, false, true]);
+    }
+
+    #[test]
+    fn plugins_of_the_same_bytes_have_one_copy_as_long_as_there_is_one() {
+        let kept = Kept::default();
+        let copy = |bytes: &[u8]| Sealed::copy_bytes(bytes, 100).unwrap();
+
+        let (one, same, other) = (kept.input(copy(b"a")), kept.input(copy(b"a")), kept.input(copy(b"b")));
+
+        assert!(Arc::ptr_eq(&one, &same) && !Arc::ptr_eq(&one, &other));
+        let digest = one.digest();
+        drop((one, same));
+        assert!(lock(&kept.inputs)[&digest].upgrade().is_none());
+        assert_eq!(kept.input(copy(b"a")).digest(), digest);
     }
 }

@@ -1,9 +1,14 @@
 //! The broker's side of its launcher.
 
 use crate::{
+    ahead::Ahead,
     error::Error,
+    exhausted,
+    graveyard::Graveyard,
+    neighbours::Neighbours,
     programs::Program,
     spawn_unsafe::{Descriptors, spawn_detached},
+    verify::Namespaces,
 };
 use bulkhead_shared::{
     VERSION, codec,
@@ -46,6 +51,11 @@ pub(crate) struct Launcher {
     requests: Mutex<Requests>,
     pidfd: OwnedFd,
     rootless: bool,
+    /// Where this process was when it started the launcher.
+    namespaces: Namespaces,
+    neighbours: Arc<Neighbours>,
+    graveyard: Graveyard,
+    ahead: Ahead,
     shared: Arc<Shared>,
     next: AtomicU64,
     /// Whether the present fork parent is to be replaced.
@@ -107,6 +117,11 @@ impl Exit {
     fn set(&self, death: Death) {
         lock(&self.death).get_or_insert(death);
         self.known.notify_all();
+    }
+
+    /// Whether the process is reaped.
+    pub fn is_known(&self) -> bool {
+        lock(&self.death).is_some()
     }
 
     /// Waits until the process is reaped; [`Death::Unknown`] where that takes longer than `patience`.
@@ -173,6 +188,10 @@ impl Launcher {
             requests: Mutex::new(Requests { messages, descriptors: ours }),
             pidfd,
             rootless,
+            namespaces: Namespaces::of_this_process(),
+            neighbours: Arc::default(),
+            graveyard: Graveyard::default(),
+            ahead: Ahead::default(),
             shared,
             next: AtomicU64::new(1),
             suspected: AtomicBool::new(false),
@@ -183,6 +202,26 @@ impl Launcher {
     /// Whether it works without privilege of the host's.
     pub fn rootless(&self) -> bool {
         self.rootless
+    }
+
+    /// Where this process was when it started the launcher.
+    pub fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// Which workers are in which net namespace.
+    pub fn neighbours(&self) -> &Arc<Neighbours> {
+        &self.neighbours
+    }
+
+    /// What was made for the next start.
+    pub fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
+
+    /// Who waits for the ends of processes.
+    pub fn graveyard(&self) -> &Graveyard {
+        &self.graveyard
     }
 
     /// The next worker that is forked gets a new parent: one of the last one's children has crashed or broken a rule, and may have
@@ -228,6 +267,8 @@ impl Launcher {
 
 impl Drop for Launcher {
     fn drop(&mut self) {
+        // Whoever was killed is to be reaped by it.
+        self.graveyard.close();
         let _ = self.send(&Request::Stop, &[]);
         let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         if poll(&mut ended, PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX)).unwrap_or(0) == 0 {
@@ -317,7 +358,11 @@ fn read_events(events: &IpcBytesReceiver, descriptors: BorrowedFd<'_>, shared: &
 }
 
 fn take_descriptor(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
-    let (_, descriptors) = packet::receive(socket, 8, 1).map_err(|e| launcher_error("receive a pidfd", e))?;
+    let (_, descriptors) = packet::receive(socket, 8, 1).map_err(|e| match e {
+        // The kernel cuts what it has no descriptor for.
+        packet::Error::TooManyDescriptors { .. } => launcher_error("receive a pidfd", exhausted::DESCRIPTORS),
+        e => launcher_error("receive a pidfd", e),
+    })?;
     descriptors.into_iter().next().ok_or_else(|| launcher_error("receive a pidfd", "there is none"))
 }
 

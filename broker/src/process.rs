@@ -11,12 +11,15 @@ pub(crate) use words::{failed, protocol, refused_call, say_death, timed_out};
 
 use crate::{
     cgroup::{Cgroup, Cgroups, Limits},
+    exhausted::{self, failed_rings},
+    graveyard::Remains,
     launcher::{Begun, Launcher},
+    neighbours::Lodger,
     programs::Program,
     sys_unsafe, verify,
 };
 use achieved::report;
-use begin::begin;
+use begin::{begin, net_of};
 use bulkhead_shared::{
     codec,
     filter::Program as Filter,
@@ -29,7 +32,7 @@ use bulkhead_shared::{
     policy::Policy,
     ring::BrokerEnd,
 };
-use lock_down::random_nonce;
+use lock_down::{assign, random_nonce};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
@@ -39,15 +42,13 @@ use nix::{
 };
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use words::signal_name;
 
 /// Time for the launcher to reap a process that has ended.
 const REAP_PATIENCE: Duration = Duration::from_secs(5);
-/// Names of cgroups; none is used twice in the life of a broker.
-static NEXT_CGROUP: AtomicU64 = AtomicU64::new(1);
 
 /// What a process is to be.
 pub(crate) struct Spec<'a> {
@@ -97,32 +98,40 @@ pub(crate) struct Process {
     epoll: Epoll,
     cgroup: Cgroup,
     memory: u64,
+    /// Its entry among those that are in its net namespace.
+    lodger: Option<Lodger>,
+    launcher: Arc<Launcher>,
 }
 
 impl Process {
     /// Starts a process and locks it down; refuses it where it achieved less than policy requires.
-    pub fn start(launcher: &Launcher, cgroups: &Cgroups, spec: Spec<'_>) -> Result<Process, Outcome> {
+    pub fn start(launcher: &Arc<Launcher>, cgroups: &Cgroups, spec: Spec<'_>) -> Result<Process, Outcome> {
         let started = Instant::now();
         let mut steps = Vec::new();
-        let (link, ends) =
-            BrokerEnd::create(spec.ring_bytes, spec.max_message).map_err(|e| failed("make the rings", e))?;
+        let sizes = (spec.ring_bytes, spec.max_message);
+        let (link, ends) = launcher.ahead().rings(sizes).map_err(|e| failed_rings("make the rings", &e))?;
         let flags = SockFlag::SOCK_CLOEXEC;
-        let (control, theirs) =
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).map_err(|e| failed("socketpair", e))?;
+        let (control, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+            .map_err(|e| exhausted::failed("socketpair", e))?;
         // Our end only: the flag belongs to the open file description, and each end is its own.
         nix::fcntl::fcntl(&control, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
             .map_err(|e| failed("fcntl", e))?;
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed("epoll_create1", e))?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| exhausted::failed("epoll_create1", e))?;
         step(&mut steps, "rings", started);
 
         let at = Instant::now();
         let require = |layer| spec.policy.require.get(&layer).copied().unwrap_or(Requirement::Required);
-        let (cgroup, cgroup_layers) = cgroups.create(&spec.cgroup, NEXT_CGROUP.fetch_add(1, Ordering::Relaxed));
+        let (mut cgroup, cgroup_layers) = launcher.ahead().cgroup(cgroups, &spec.cgroup);
         step(&mut steps, "cgroup", at);
 
         let at = Instant::now();
+        // It lies ready before the process is there, which then waits for nobody.
+        let nonce = random_nonce().map_err(|e| failed("getrandom", e))?;
+        assign(control.as_fd(), &spec, nonce, &ends)?;
+        drop(ends);
         let begun = begin(launcher, &spec, theirs.as_fd(), &cgroup, &require)?;
         drop(theirs);
+        cgroup.settle();
         step(&mut steps, "launch", at);
         steps.extend(begun.steps.iter().map(|(name, micros)| (format!("launch: {name}"), *micros)));
         let pid = verify::pid_of(begun.pidfd.as_fd()).unwrap_or(0);
@@ -140,12 +149,16 @@ impl Process {
             epoll,
             cgroup,
             memory: spec.cgroup.memory.unwrap_or(0),
+            lodger: None,
+            launcher: launcher.clone(),
         };
-        // From here on dropping `process` ends it.
+        // From here on dropping `process` ends it. It is at its lock-down already.
         let at = Instant::now();
-        let nonce = random_nonce().map_err(|e| failed("getrandom", e))?;
-        process.assign(&spec, nonce, &ends)?;
-        drop(ends);
+        let cgroup_layers = process.really_inside(spec.role, cgroup_layers);
+        // Until it says something there is time for what the next one needs.
+        if spec.role == Role::Worker {
+            launcher.ahead().refill(cgroups, sizes, &spec.cgroup);
+        }
         let inside = process.lock_down(spec.role, nonce)?;
         step(&mut process.steps, "lock down", at);
 
@@ -154,14 +167,17 @@ impl Process {
             // It ends by itself after its report.
             Role::Sacrifice => inside,
             _ => {
-                process.filters_before_load = process.filters();
                 process.clock = verify::CpuClock::of(process.pid);
                 // Last of these: it makes sure that the pid still means this process.
-                verify::join(inside, process.outside()?)
+                let seen = process.outside(launcher)?;
+                process.filters_before_load = seen.filters;
+                let mut achieved = verify::join(inside, seen.layers);
+                process.lodge(launcher, net_of(&spec), seen.net, &mut achieved);
+                achieved
             }
         };
         step(&mut process.steps, "look from outside", at);
-        achieved.extend(process.really_inside(spec.role, cgroup_layers));
+        achieved.extend(cgroup_layers);
         achieved.push((Layer::Identity, process.identity()));
         process.layers = report(spec.policy, achieved);
         process.refuse_unsatisfied()?;
@@ -194,10 +210,19 @@ impl Process {
 
     /// Ends the process, whatever it is doing, and waits until it is reaped.
     pub fn kill(&mut self) -> Death {
+        self.send_kill();
+        self.begun.exit.wait(REAP_PATIENCE)
+    }
+
+    fn send_kill(&self) {
+        // One that is reaped has no pid, and in its cgroup is nobody who could have outlived the init of his pid namespace; what
+        // there is without one, the cgroup's end finds.
+        if self.begun.exit.is_known() {
+            return;
+        }
         // Both: the one reaches whatever the process may have made, the other needs no cgroup.
         let _ = self.cgroup.kill();
         let _ = sys_unsafe::pidfd_kill(self.begun.pidfd.as_fd());
-        self.begun.exit.wait(REAP_PATIENCE)
     }
 
     /// How a process that has ended by itself came to its end, seen from outside.
@@ -243,7 +268,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill();
+        self.send_kill();
+        // It executes nothing any more. What is left of it is nothing to wait for.
+        let remains = Remains { exit: self.begun.exit.clone(), cgroup: std::mem::take(&mut self.cgroup) };
+        self.launcher.graveyard().take(remains);
     }
 }
 

@@ -1,12 +1,18 @@
 //! What can be seen of a locked process from outside, in /proc (proc(5)): a second opinion that the process cannot forge.
 
 use bulkhead_shared::layer::{Achieved, Layer, When};
+use nix::{
+    fcntl::{OFlag, open, openat, readlinkat},
+    sys::stat::Mode,
+};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     os::{
-        fd::{AsRawFd, BorrowedFd},
+        fd::{AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::FileExt,
     },
+    path::{Path, PathBuf},
 };
 
 /// The namespaces of namespaces(7), as /proc names them.
@@ -22,50 +28,111 @@ const NAMESPACES: [(Layer, &str); 7] = [
 
 /// The pid, as our /proc numbers it, of the process behind a pidfd. `None` where it is gone.
 pub(crate) fn pid_of(pidfd: BorrowedFd<'_>) -> Option<u32> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    let info = whole(fs::File::open(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?).ok()?;
     let pid: i64 = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
     u32::try_from(pid).ok().filter(|pid| *pid > 0)
 }
 
+/// The namespaces that this process was in when it started its launcher: what a worker's are compared with.
+pub(crate) struct Namespaces {
+    ours: [io::Result<PathBuf>; NAMESPACES.len()],
+    time: Option<PathBuf>,
+}
+
+impl Namespaces {
+    /// Those of this process.
+    pub fn of_this_process() -> Namespaces {
+        let own = |name: &str| fs::read_link(format!("/proc/self/ns/{name}"));
+        Namespaces { ours: NAMESPACES.map(|(_, name)| own(name)), time: own("time").ok() }
+    }
+}
+
+/// What shows of a process from outside.
+pub(crate) struct Seen {
+    /// Layer by layer.
+    pub layers: Vec<(Layer, Achieved)>,
+    /// The number of its net namespace.
+    pub net: Option<u64>,
+    /// Its seccomp filters; `None` where the kernel does not say (before 5.10).
+    pub filters: Option<u32>,
+}
+
 /// Looks at every layer that shows from outside. The caller makes sure, by the pidfd, that the pid still meant the process
 /// after this has returned.
-pub(crate) fn from_outside(pid: u32) -> io::Result<Vec<(Layer, Achieved)>> {
-    let status = Status(fs::read_to_string(format!("/proc/{pid}/status"))?);
-    let mut seen = Vec::new();
-    for (layer, name) in NAMESPACES {
-        let theirs = fs::read_link(format!("/proc/{pid}/ns/{name}"))?;
-        let ours = fs::read_link(format!("/proc/self/ns/{name}"))?;
+pub(crate) fn from_outside(pid: u32, host: &Namespaces) -> io::Result<Seen> {
+    // Its directory in /proc is walked to once: what is below it is this process's, or nobody's.
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let process = open(format!("/proc/{pid}").as_str(), flags, Mode::empty())?;
+    let link = |name: &str| readlinkat(&process, format!("ns/{name}").as_str()).map(PathBuf::from);
+    let status = Status(read(&process, "status")?);
+    let (mut seen, mut net) = (Vec::new(), None);
+    for ((layer, name), ours) in NAMESPACES.into_iter().zip(&host.ours) {
+        let theirs = link(name)?;
+        if layer == Layer::NamespaceNet {
+            net = number(&theirs);
+        }
+        let ours = ours.as_ref().map_err(|e| io::Error::new(e.kind(), format!("/proc/self/ns/{name}: {e}")))?;
         seen.push((
             layer,
-            if theirs == ours {
+            if theirs == *ours {
                 Achieved::Missing { cause: format!("/proc shows it in the broker's own {name} namespace") }
             } else {
                 enforced(format!("/proc shows {}, the broker is in another", theirs.display()))
             },
         ));
     }
-    seen.push((Layer::NamespaceTime, time_namespace(pid)));
+    let offsets = || read(&process, "timens_offsets").unwrap_or_default();
+    seen.push((Layer::NamespaceTime, time_namespace(link("time").ok(), host.time.as_ref(), offsets)));
     let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
     seen.push((Layer::Capabilities, all_zero(&status, &capabilities)));
     seen.push((Layer::NoNewPrivs, equals(&status, "NoNewPrivs", "1")));
     seen.push((Layer::SeccompMain, equals(&status, "Seccomp", "2")));
-    Ok(seen)
+    Ok(Seen { layers: seen, net, filters: status.filters() })
+}
+
+fn read(directory: &OwnedFd, name: &str) -> io::Result<String> {
+    whole(openat(directory, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
+}
+
+/// All of a file of /proc. It does not say how long it is: whoever does not ask for much at once asks often.
+fn whole(mut file: fs::File) -> io::Result<String> {
+    let mut text = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match file.read(text.get_mut(length..).unwrap_or_default())? {
+            0 => break,
+            read => length += read,
+        }
+        if length == text.len() {
+            text.resize(2 * length, 0);
+        }
+    }
+    text.truncate(length);
+    String::from_utf8(text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}
+
+/// The number in `net:[4026531840]`.
+fn number(link: &Path) -> Option<u64> {
+    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
+}
+
+/// Whether a process is in the net namespace of this number.
+pub(crate) fn is_in_net(pid: u32, net: u64) -> bool {
+    fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|link| number(&link) == Some(net))
 }
 
 /// Its own time namespace, with clocks that are behind the host's.
-fn time_namespace(pid: u32) -> Achieved {
+fn time_namespace(theirs: Option<PathBuf>, ours: Option<&PathBuf>, offsets: impl FnOnce() -> String) -> Achieved {
     let missing = |cause: &str| Achieved::Missing { cause: cause.to_owned() };
-    let link = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/time"));
-    let (Ok(theirs), Ok(ours)) = (link(&pid.to_string()), link("self")) else {
+    let (Some(theirs), Some(ours)) = (theirs, ours) else {
         return missing("this kernel has no time namespaces; run Linux 5.6 or newer with CONFIG_TIME_NS");
     };
-    if theirs == ours {
+    if theirs == *ours {
         return missing(
             "/proc shows it in the broker's own time namespace: `bulkhead doctor` tries whether one can be made",
         );
     }
-    let offsets = fs::read_to_string(format!("/proc/{pid}/timens_offsets")).unwrap_or_default();
-    let seconds = offsets.lines().find_map(|line| {
+    let seconds = offsets().lines().find_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("boottime")).then(|| words.next()?.parse::<i64>().ok())?
     });
@@ -84,7 +151,7 @@ fn time_namespace(pid: u32) -> Achieved {
 
 /// How many seccomp filters a process has; `None` where the kernel does not say (before 5.10) or the process is gone.
 pub(crate) fn filters(pid: u32) -> Option<u32> {
-    Status(fs::read_to_string(format!("/proc/{pid}/status")).ok()?).field("Seccomp_filters")?.parse().ok()
+    Status(whole(fs::File::open(format!("/proc/{pid}/status")).ok()?).ok()?).filters()
 }
 
 /// The clock of a process's CPU time: its file in /proc, open. It stays that process's own when the pid means another one.
@@ -110,6 +177,10 @@ struct Status(String);
 impl Status {
     fn field(&self, name: &str) -> Option<&str> {
         self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    }
+
+    fn filters(&self) -> Option<u32> {
+        self.field("Seccomp_filters")?.parse().ok()
     }
 }
 
@@ -189,8 +260,8 @@ mod tests {
 
     #[test]
     fn this_process_is_not_taken_for_a_locked_one() {
-        let seen = from_outside(std::process::id()).unwrap();
-        assert!(seen.iter().all(|(layer, achieved)| match layer {
+        let seen = from_outside(std::process::id(), &Namespaces::of_this_process()).unwrap();
+        assert!(seen.layers.iter().all(|(layer, achieved)| match layer {
             // The test may itself run under a seccomp filter, in a container.
             Layer::SeccompMain | Layer::NoNewPrivs => true,
             _ => matches!(achieved, Achieved::Missing { .. }) || *layer == Layer::Capabilities,

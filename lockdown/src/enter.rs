@@ -6,7 +6,8 @@ use crate::{
     fork_parent::{self, PARENT_FD},
     layers::{
         capabilities, core_scheduling, descriptors, hostname, inherited_state, landlock_fs, landlock_scope,
-        landlock_tcp, mdwe, no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp, speculation,
+        landlock_tcp, mdwe, net_namespace, no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp,
+        speculation,
     },
     ledger::Ledger,
     link::Link,
@@ -120,6 +121,8 @@ fn lock_down<U>(
     ledger.layer(Layer::Speculation, speculation::apply, speculation::probe)?;
     ledger.layer(Layer::CoreScheduling, core_scheduling::apply, core_scheduling::probe)?;
     ledger.layer(Layer::Capabilities, capabilities::apply, capabilities::probe)?;
+    // Without the rights of the set-up, and before Landlock would refuse what the probe tries.
+    ledger.layer(Layer::NamespaceNet, || Ok(()), net_namespace::probe)?;
     ledger.layer(Layer::NoNewPrivs, no_new_privs::apply, no_new_privs::probe)?;
     ledger.layer(Layer::NotDumpable, not_dumpable::apply, not_dumpable::probe)?;
 

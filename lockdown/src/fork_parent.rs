@@ -4,8 +4,8 @@
 //! starts one parent for each program and asks it for children, which are the launcher's (CLONE_PARENT): it reaps them, and this
 //! process need not know when they end.
 //!
-//! A parent holds nothing that must not be shared: no random state, no epoll, no Landlock domain, no descriptor but its socket,
-//! no word of any policy or plugin; it has one thread, and has done nothing but wait here. What its children do have in common
+//! A parent holds nothing that must not be shared: no random state, no epoll, no Landlock domain, no descriptor but its socket
+//! and the net namespace that it is in, which none of its children keeps; no word of any policy or plugin; it has one thread, and has done nothing but wait here. What its children do have in common
 //! is their address layout, their stack canary and whatever is drawn once for a process: `process.start` of a policy says
 //! whether that is good enough.
 
@@ -15,6 +15,11 @@ use crate::{
     sys_unsafe,
 };
 use bulkhead_shared::{codec, packet};
+use nix::{
+    fcntl::{OFlag, open},
+    sched::{CloneFlags, setns},
+    sys::stat::Mode,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     ffi::CStr,
@@ -25,11 +30,12 @@ use std::{
 pub const PARENT_FD: i32 = 4;
 /// Name of the process, as prctl(2) takes it: at most 15 bytes.
 const NAME: &CStr = c"bulkhead-parent";
+const NET: CloneFlags = CloneFlags::CLONE_NEWNET;
 /// Largest message either way, in bytes.
 pub const MAX_BYTES: usize = 64;
 
 /// A child to be. Descriptors: the pipe that says go, the pipe for what goes wrong, the control socket, the cgroup v2 directory
-/// where there is one, and the granted directories.
+/// and the net namespace where there is one, and the granted directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Namespaces to make, as clone3(2) takes them.
@@ -38,6 +44,8 @@ pub struct Order {
     pub cgroup: bool,
     /// Whether it makes a cgroup namespace once it stands in its cgroup.
     pub cgroup_namespace: bool,
+    /// Whether a net namespace comes with it, for the child to be in; otherwise it is in the parent's, or `flags` has one made.
+    pub net: bool,
 }
 
 /// What came of it.
@@ -62,6 +70,8 @@ pub fn serve(socket: OwnedFd) {
     // For people who look at a process list; its children have the name that it had.
     let Ok(name) = nix::sys::prctl::get_name() else { sys_unsafe::exit_now(1) };
     let _ = nix::sys::prctl::set_name(NAME);
+    let home = open("/proc/self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok();
+    let home = home.and_then(|home| sys_unsafe::lift(home, LIFTED).ok());
     loop {
         let Ok((bytes, descriptors)) = packet::receive(socket.as_fd(), MAX_BYTES, packet::MAX_DESCRIPTORS) else {
             // The launcher needs no parent any more.
@@ -72,11 +82,15 @@ pub fn serve(socket: OwnedFd) {
         let mut next = || descriptors.next();
         let (Some(go), Some(failed), Some(control)) = (next(), next(), next()) else { sys_unsafe::exit_now(1) };
         let cgroup = if order.cgroup { next() } else { None };
+        let net = if order.net { next() } else { None };
         let trees: Vec<OwnedFd> = descriptors.collect();
 
-        let answer = match sys_unsafe::clone_sibling(order.flags, cgroup.as_ref().map(AsFd::as_fd)) {
+        // The child is born where its parent is. Where there is no way there, or none back, it gets a new one.
+        let entered = net.as_ref().zip(home.as_ref()).is_some_and(|(net, _)| setns(net, NET).is_ok());
+        let flags = if order.net && !entered { order.flags | libc::CLONE_NEWNET as u64 } else { order.flags };
+        let answer = match sys_unsafe::clone_sibling(flags, cgroup.as_ref().map(AsFd::as_fd)) {
             Ok((0, _)) => {
-                drop((socket, cgroup));
+                drop((socket, cgroup, net, home));
                 let _ = nix::sys::prctl::set_name(&name);
                 // Out of the way of what the child places.
                 let Ok(failed) = sys_unsafe::lift(failed, LIFTED) else { sys_unsafe::exit_now(1) };
@@ -93,11 +107,13 @@ pub fn serve(socket: OwnedFd) {
             Ok((pid, pidfd)) => (Forked::Child { pid }, pidfd),
             Err(errno) => (Forked::Failed { errno: errno as i32 }, None),
         };
-        drop((go, failed, control, cgroup, trees));
+        drop((go, failed, control, cgroup, net, trees));
+        let left = !entered || home.as_ref().is_some_and(|home| setns(home, NET).is_ok());
         let (forked, pidfd) = answer;
         let pidfds: Vec<_> = pidfd.iter().map(AsFd::as_fd).collect();
         let sent = codec::encode(&forked).is_ok_and(|bytes| packet::send(socket.as_fd(), &bytes, &pidfds).is_ok());
-        if !sent {
+        // It must not stay where its child is: another parent takes its place.
+        if !sent || !left {
             sys_unsafe::exit_now(1)
         }
     }

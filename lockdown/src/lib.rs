@@ -17,6 +17,8 @@ pub mod heap;
 pub mod layers;
 mod ledger;
 pub mod link;
+#[path = "net_unsafe.rs"]
+pub mod net;
 #[path = "quota_unsafe.rs"]
 pub mod quota;
 #[path = "sacrifice_unsafe.rs"]

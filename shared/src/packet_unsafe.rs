@@ -63,8 +63,9 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]
 /// Receives one packet of at most `limit` bytes and `descriptors` descriptors, which arrive close-on-exec. The sender may be
 /// hostile: whatever is too long or too many is refused whole, and descriptors that came with it are closed.
 pub fn receive(socket: BorrowedFd<'_>, limit: usize, descriptors: usize) -> Result<(Vec<u8>, Vec<OwnedFd>), Error> {
-    let mut bytes = vec![0; limit];
-    let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // Not filled before the kernel does: most packets are far smaller than the largest.
+    let mut bytes: Vec<u8> = Vec::with_capacity(limit);
+    let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: limit };
     // u64 for the alignment that cmsghdr wants. Room for all that the kernel passes in one packet: what is too many is then
     // ours to close, and not lost in a truncated message.
     let mut space = [0u64; SPACE.div_ceil(8)];
@@ -95,7 +96,9 @@ pub fn receive(socket: BorrowedFd<'_>, limit: usize, descriptors: usize) -> Resu
     if flags.contains(MsgFlags::MSG_CTRUNC) || received.len() > descriptors {
         return Err(Error::TooManyDescriptors { limit: descriptors });
     }
-    bytes.truncate(length);
+    // SAFETY: the kernel has written the first `length` bytes of `limit`, for which there is room. Without MSG_TRUNC among the flags
+    // asked for, the length that it answers with is that of what it wrote.
+    unsafe { bytes.set_len(length.min(limit)) };
     Ok((bytes, received))
 }
 

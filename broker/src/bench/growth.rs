@@ -7,7 +7,6 @@ use super::{
     samples::Samples,
 };
 use crate::{Plugin, policy::Policy};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 use std::{
     fs,
@@ -56,11 +55,13 @@ pub struct Payload {
     pub limit_us: Option<f64>,
 }
 
-const WORKERS: &[usize] = &[1, 10, 100, 1000];
+const WORKERS: &[usize] = &[1, 10, 100, 1000, 10_000];
 const PAYLOADS: &[usize] = &[64, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20];
 const CALLERS: &[usize] = &[1, 2, 4, 8, 16];
 /// Time for workers to get as many as they are to be.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
+/// Memory that is left to the host, in KiB.
+const LEFT_KIB: u64 = 1 << 20;
 
 /// Measures. What cannot be reached is said.
 pub fn measure(bench: &mut Bench, quick: bool, progress: &mut dyn FnMut(&str)) -> Growth {
@@ -88,7 +89,7 @@ pub fn measure(bench: &mut Bench, quick: bool, progress: &mut dyn FnMut(&str)) -
 }
 
 fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    more_descriptors();
+    crate::exhausted::raise_descriptors();
     let args = guests::sixty_four();
     let before = available_kib();
     let since = Instant::now();
@@ -100,8 +101,12 @@ fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn F
             if since.elapsed() > PATIENCE {
                 return Err(Error::Cannot(format!("{} were started in {PATIENCE:?}", plugins.len())));
             }
+            // The host's own programs would be the next to go.
+            if plugins.len() % 100 == 99 && available_kib().is_some_and(|kib| kib < LEFT_KIB) {
+                return Err(Error::Cannot(format!("{} take all memory of the host but {LEFT_KIB} KiB", plugins.len())));
+            }
             let at = Instant::now();
-            let mut plugin = bench.module()?;
+            let mut plugin = bench.module().map_err(|error| beyond(plugins.len(), error))?;
             guests::echo(&mut plugin, &args)?;
             if plugins.len() >= wanted - wanted.div_ceil(10) {
                 starts.push(at.elapsed());
@@ -131,6 +136,20 @@ fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn F
     Ok(())
 }
 
+/// Why there is not one more: with the cure, which an error in one line leaves out.
+fn beyond(workers: usize, error: Error) -> Error {
+    let cure = match &error {
+        Error::Plugin { outcome, .. } => match &**outcome {
+            crate::Outcome::SetupFailed(failure) => {
+                failure.cure.as_ref().map_or(String::new(), |cure| format!("; {cure}"))
+            }
+            _ => String::new(),
+        },
+        _ => String::new(),
+    };
+    Error::Cannot(format!("{workers} are there, and there cannot be another: {error}{cure}"))
+}
+
 fn payload(bench: &mut Bench, bytes: usize) -> Result<Payload, Error> {
     let policy = roomy(&bench.policy, bytes as u64);
     let mut plugin = guests::load(&bench.broker, guests::COMPONENT, &policy)?;
@@ -148,13 +167,6 @@ pub fn roomy(policy: &Policy, bytes: u64) -> Policy {
     at_least(&mut policy.process.memory, (256 << 20) + 16 * bytes);
     at_least(&mut policy.process.file_size, 4 * bytes);
     policy
-}
-
-/// As many descriptors as the host allows this process: each worker takes some.
-fn more_descriptors() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
 }
 
 /// MemAvailable of /proc/meminfo.

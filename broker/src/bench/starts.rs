@@ -31,6 +31,7 @@ pub fn first_result(bench: &mut Bench) -> Result<Figure, Error> {
             bench.steps.push(plugin.report().steps.clone());
             // Its end is not part of it, and must be over when the floor is measured.
             drop(plugin);
+            bench.broker.await_ends();
             floor.push(bench.floor.life()?.first);
         }
         Ok(())
@@ -73,6 +74,7 @@ pub fn from_cell(bench: &mut Bench) -> Result<Figure, Error> {
                 samples.push(took);
             }
             drop(plugin);
+            bench.broker.await_ends();
             floor.push(bench.floor.life()?.first);
         }
         Ok(())
@@ -97,6 +99,8 @@ pub fn lives(bench: &mut Bench) -> Result<Figure, Error> {
             starters.into_iter().map(|starter| starter.join().unwrap_or(Ok(0))).collect()
         });
         lives += counts?.iter().sum::<usize>();
+        // A life is over when nothing is left of it.
+        bench.broker.await_ends();
         in_time += at.elapsed();
         floors.iter_mut().try_for_each(|floor| floor.begin_lives(slice))?;
         let mut longest = Duration::ZERO;

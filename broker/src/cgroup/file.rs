@@ -10,7 +10,10 @@ use nix::{
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::Path,
     time::{Duration, Instant},
 };
@@ -35,6 +38,27 @@ pub(super) fn read(directory: impl AsFd, name: &str) -> Result<String, Errno> {
     let fd = openat(directory, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut text = Vec::new();
     File::from(fd).take(MAX_READ).read_to_end(&mut text).map_err(errno)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Writes in one write(2), and reads what the file says then.
+pub(super) fn write_and_read(directory: impl AsFd, name: &str, value: &str) -> Result<String, Errno> {
+    let file =
+        File::from(openat(directory, name, OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?);
+    (&file).write_all(value.as_bytes()).map_err(errno)?;
+    // No file that holds one limit is larger, but for those with a line for each device.
+    let mut text = vec![0; 256];
+    let mut length = 0;
+    loop {
+        match file.read_at(text.get_mut(length..).unwrap_or_default(), length as u64).map_err(errno)? {
+            0 => break,
+            read => length += read,
+        }
+        if length == text.len() {
+            text.resize(2 * length, 0);
+        }
+    }
+    text.truncate(length);
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 

@@ -12,6 +12,7 @@ use nix::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,24 +29,32 @@ impl Leaf {
         controllers: BTreeSet<Controller>,
     ) -> Result<Leaf, Errno> {
         mkdirat(&**tree, name, Mode::from_bits_truncate(0o755))?;
-        let path = tree.path().join(name);
-        match file::open_directory(&**tree, name) {
-            Ok(directory) => {
-                Ok(Leaf { tree: tree.clone(), name: name.to_owned(), path, directory, version, controllers })
-            }
-            Err(errno) => {
-                let _ = file::remove(&**tree, name, Instant::now());
-                Err(errno)
-            }
-        }
+        Ok(Leaf { tree: tree.clone(), name: name.to_owned(), path: tree.path().join(name), version, controllers })
+    }
+
+    /// A file of it: where to begin, and the way from there. Its directory is not kept open: a worker would take a descriptor for
+    /// each hierarchy. What is below our tree is made by us alone.
+    pub(super) fn file(&self, name: &str) -> (&Tree, String) {
+        (&self.tree, format!("{}/{name}", self.name))
+    }
+
+    fn read(&self, name: &str) -> Result<String, Errno> {
+        let (tree, path) = self.file(name);
+        file::read(tree, &path)
+    }
+
+    fn kill_all(&self) -> bool {
+        file::open_directory(&*self.tree, &self.name).is_ok_and(|directory| kill_all(directory.as_fd()))
     }
 }
 
 /// The cgroup of one process: a directory in the unified hierarchy, and one in each v1 hierarchy that bounds something.
 /// Dropping it kills what is left in it and removes it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Cgroup {
     pub(super) v2: Option<Leaf>,
+    /// Until its process is in it.
+    pub(super) directory: Option<OwnedFd>,
     pub(super) v1: Vec<Leaf>,
     pub(super) v1_procs: Vec<OwnedFd>,
     /// Why a controller is not there.
@@ -55,7 +64,7 @@ pub struct Cgroup {
 impl Cgroup {
     /// The directory in the unified hierarchy, for CLONE_INTO_CGROUP of clone3(2).
     pub fn v2_directory(&self) -> Option<BorrowedFd<'_>> {
-        self.v2.as_ref().map(|leaf| leaf.directory.as_fd())
+        self.directory.as_ref().map(AsFd::as_fd)
     }
 
     /// `cgroup.procs` of each v1 hierarchy, open for writing: the process writes its own id before it execs.
@@ -63,34 +72,37 @@ impl Cgroup {
         &self.v1_procs
     }
 
+    /// Its process is in it: descriptors that were for its way there are closed.
+    pub fn settle(&mut self) {
+        self.directory = None;
+        self.v1_procs.clear();
+    }
+
     fn leaves(&self) -> impl Iterator<Item = &Leaf> {
         self.v2.iter().chain(&self.v1)
     }
 
     /// Whether this process, by its id in the broker's pid namespace, is in every one of the directories: a limit on an empty
-    /// cgroup bounds nothing.
+    /// cgroup bounds nothing. The kernel says of a process where it is in one file for all hierarchies.
     pub fn holds(&self, pid: i32) -> Result<(), Error> {
-        for leaf in self.leaves() {
-            let path = || leaf.path.clone();
-            let processes =
-                file::processes(&leaf.directory).map_err(|errno| Error::Read { path: path(), source: errno.into() })?;
-            if !processes.contains(&pid) {
-                return Err(Error::NotInside { pid, path: path() });
-            }
+        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
+        match self.leaves().find(|leaf| !leaf.is_named_in(&text)) {
+            None => Ok(()),
+            Some(leaf) => Err(Error::NotInside { pid, path: leaf.path.clone() }),
         }
-        Ok(())
     }
 
     /// Ends every process in the cgroup. Does not wait for them.
     pub fn kill(&self) -> Result<(), Error> {
         // One hierarchy is enough: all hold the same processes. The unified one comes first, its kill cannot be outrun.
         let Some(leaf) = self.leaves().next() else { return Err(Error::NoCgroup) };
-        if kill_all(leaf.directory.as_fd()) { Ok(()) } else { Err(Error::Survivors { path: leaf.path.clone() }) }
+        if leaf.kill_all() { Ok(()) } else { Err(Error::Survivors { path: leaf.path.clone() }) }
     }
 
     /// Whether no living process is in it.
     pub fn is_empty(&self) -> bool {
-        self.leaves().all(|leaf| file::processes(&leaf.directory).is_ok_and(|processes| processes.is_empty()))
+        self.leaves().all(|leaf| leaf.read("cgroup.procs").is_ok_and(|processes| processes.is_empty()))
     }
 
     /// Whether the kernel killed a process because the memory limit was reached.
@@ -100,7 +112,7 @@ impl Cgroup {
             Version::V2 => "memory.events",
             Version::V1 => "memory.oom_control",
         };
-        file::read(&leaf.directory, name).is_ok_and(|text| field(&text, "oom_kill").is_some_and(|count| count > 0))
+        leaf.read(name).is_ok_and(|text| field(&text, "oom_kill").is_some_and(|count| count > 0))
     }
 
     /// Most memory that was in use at a time, in bytes. Kernels before 5.19 do not say with cgroup v2.
@@ -110,23 +122,44 @@ impl Cgroup {
             Version::V2 => "memory.peak",
             Version::V1 => "memory.max_usage_in_bytes",
         };
-        file::read(&leaf.directory, name).ok()?.trim().parse().ok()
+        leaf.read(name).ok()?.trim().parse().ok()
     }
 
     /// CPU time that was used. The unified hierarchy counts it without any controller.
     pub fn cpu_usage(&self) -> Option<Duration> {
         if let Some(leaf) = &self.v2 {
-            let text = file::read(&leaf.directory, "cpu.stat").ok()?;
+            let text = leaf.read("cpu.stat").ok()?;
             return field(&text, "usage_usec").map(Duration::from_micros);
         }
         let leaf = self.v1.iter().find(|leaf| leaf.counts_cpu())?;
-        file::read(&leaf.directory, "cpuacct.usage").ok()?.trim().parse().ok().map(Duration::from_nanos)
+        leaf.read("cpuacct.usage").ok()?.trim().parse().ok().map(Duration::from_nanos)
     }
 }
 
 impl Leaf {
+    /// Whether the text of a process's `/proc/PID/cgroup` names this directory in its hierarchy. The path in there begins where the
+    /// reader's cgroup namespace does; the name of our tree is no other one's.
+    fn is_named_in(&self, text: &str) -> bool {
+        let end = format!("/{}/{}", self.tree.name(), self.name);
+        let controller = self.controllers.first().map_or("cpuacct", |controller| controller.v1_name());
+        text.lines().any(|line| {
+            let mut fields = line.splitn(3, ':');
+            let (id, controllers) = (fields.next(), fields.next().unwrap_or_default());
+            let ours = match self.version {
+                Version::V2 => id == Some("0") && controllers.is_empty(),
+                Version::V1 => controllers.split(',').any(|name| name == controller),
+            };
+            ours && fields.next().is_some_and(|path| path.ends_with(&end))
+        })
+    }
+
+    /// Removes it, or finds that it is gone.
+    fn remove(&self, deadline: Instant) -> Result<(), Errno> {
+        file::remove(&*self.tree, &self.name, deadline)
+    }
+
     fn counts_cpu(&self) -> bool {
-        self.version == Version::V1 && file::read(&self.directory, "cpuacct.usage").is_ok()
+        self.version == Version::V1 && self.read("cpuacct.usage").is_ok()
     }
 }
 
@@ -139,12 +172,14 @@ impl Leaves for Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        if !self.is_empty() {
-            let _ = self.kill();
-        }
         let deadline = Instant::now() + PATIENCE;
-        for leaf in self.v1.drain(..).chain(self.v2.take()) {
-            if let Err(errno) = file::remove(&*leaf.tree, &leaf.name, deadline) {
+        for leaf in self.v2.take().into_iter().chain(self.v1.drain(..)) {
+            // One that holds nobody goes at once: nobody has to be asked whether it does.
+            let removed = leaf.remove(Instant::now()).or_else(|_| {
+                leaf.kill_all();
+                leaf.remove(deadline)
+            });
+            if let Err(errno) = removed {
                 // The next broker sweeps it.
                 tracing::warn!(path = %leaf.path.display(), error = errno.desc(), "a cgroup stays behind");
             }

@@ -6,6 +6,7 @@ use bulkhead_shared::{
     policy::Policy,
 };
 use nix::errno::Errno;
+use std::collections::BTreeSet;
 
 /// Period of CPU limits in microseconds, the kernel's own default; and the longest, for limits below a hundredth of a core,
 /// since no quota may be shorter than 1 ms.
@@ -43,6 +44,16 @@ impl Limits {
             // Best effort at a limit that policy does not name is nothing to report as missing.
             io: (on(Layer::CgroupIo) && (required || io.is_some())).then_some(io),
         }
+    }
+
+    /// The controllers that bound something by these; that of memory also tells how much was used, and why a process died.
+    pub(super) fn controllers(&self) -> BTreeSet<Controller> {
+        let mut controllers = BTreeSet::from([Controller::Memory]);
+        let mut add = |wanted: bool, controller| wanted.then(|| controllers.insert(controller));
+        add(self.cpu_millis.is_some(), Controller::Cpu);
+        add(self.pids.is_some(), Controller::Pids);
+        add(self.io.is_some(), Controller::Io);
+        controllers
     }
 
     /// Those of the compiler: the same layers as a worker has, since policy requires them of both; its own memory limit; and
@@ -97,8 +108,15 @@ type Place<'a> = Result<&'a Leaf, &'a Trouble>;
 /// Writes a value and reads it back.
 fn set(leaf: &Leaf, name: &str, value: &str) -> Result<String, Trouble> {
     let failed = |what: &str, errno: Errno| Trouble::plain(format!("{what} {}/{name}: {errno}", leaf.path.display()));
-    file::write(&leaf.directory, name, value).map_err(|e| failed(&format!("cannot write {value} to"), e))?;
-    Ok(file::read(&leaf.directory, name).map_err(|e| failed("cannot read", e))?.trim().to_owned())
+    let (tree, path) = leaf.file(name);
+    match file::write_and_read(tree, &path, value) {
+        Ok(read) => Ok(read.trim().to_owned()),
+        // One that can only be written, or was removed meanwhile: what is the matter is told by doing the one after the other.
+        Err(_) => {
+            file::write(tree, &path, value).map_err(|e| failed(&format!("cannot write {value} to"), e))?;
+            Ok(file::read(tree, &path).map_err(|e| failed("cannot read", e))?.trim().to_owned())
+        }
+    }
 }
 
 /// Writes a value that must read as it was written.
@@ -128,7 +146,8 @@ fn set_memory(leaf: Place<'_>, bytes: u64) -> Result<String, Trouble> {
     match leaf.version {
         Version::V2 => {
             // Out of memory ends the whole cgroup, not the process that happened to ask. Not in kernels before 4.19.
-            let _ = file::write(&leaf.directory, "memory.oom.group", "1");
+            let (tree, path) = leaf.file("memory.oom.group");
+            let _ = file::write(tree, &path, "1");
             set_bytes(leaf, "memory.max", bytes)
         }
         Version::V1 => set_bytes(leaf, "memory.limit_in_bytes", bytes),

@@ -64,7 +64,8 @@ fn made(child: &mut Child) -> String {
 
 fn put_inside(cgroup: &Cgroup, child: &Child) {
     for leaf in cgroup.v2.iter().chain(&cgroup.v1) {
-        file::write(&leaf.directory, "cgroup.procs", &child.id().to_string()).unwrap();
+        let (tree, path) = leaf.file("cgroup.procs");
+        file::write(tree, &path, &child.id().to_string()).unwrap();
     }
 }
 

@@ -53,6 +53,11 @@ impl Tree {
         }
     }
 
+    /// The last part of its path: no other tree has it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

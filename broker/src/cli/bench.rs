@@ -37,7 +37,7 @@ pub struct Bench {
     /// Do not turn layers off in turn.
     #[arg(long)]
     no_layers: bool,
-    /// Also follow cost as workers (to 1,000), payload (to 64 MiB) and callers grow. Takes some minutes more.
+    /// Also follow cost as workers (to 10,000), payload (to 64 MiB) and callers grow. Takes some minutes more.
     #[arg(long)]
     growth: bool,
     /// Print one JSON object on standard output.

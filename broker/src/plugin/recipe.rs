@@ -19,11 +19,11 @@ use bulkhead_shared::{
         worker::{Dir, Engine as Knobs, Plugin as Order, Wasi},
     },
     outcome::Outcome,
-    policy::{DirGrant, Engine, Instance, Policy, StartBy},
+    policy::{self, DirGrant, Engine, Instance, Policy, StartBy},
 };
 use std::{
     os::fd::AsFd,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -51,7 +51,8 @@ impl Recipe {
         let filters = broker.kept.filters(&self.policy, filter::Class::Worker(features))?;
         let rlimits = limits::worker(&self.policy);
 
-        let shape = format!("tmp {:?} start {:?}", self.policy.filesystem.tmp, self.policy.process.start);
+        let policy::Process { start, net_namespace, .. } = &self.policy.process;
+        let shape = format!("tmp {:?} start {start:?} net {net_namespace:?}", self.policy.filesystem.tmp);
         let class = Class::new(
             &broker.programs.worker.identity,
             &self.policy,
@@ -167,10 +168,10 @@ impl Recipe {
 
 /// How long to look for the other side's word: what policy says, and not at all where both would have to share one CPU.
 fn spin(policy: &Policy) -> Duration {
-    match std::thread::available_parallelism() {
-        Ok(cpus) if cpus.get() > 1 => policy.invocation.spin,
-        _ => Duration::ZERO,
-    }
+    // To ask takes a dozen files of the host's, and it does not change.
+    static SEVERAL: LazyLock<bool> =
+        LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1));
+    if *SEVERAL { policy.invocation.spin } else { Duration::ZERO }
 }
 
 /// What compiler and worker must agree on.

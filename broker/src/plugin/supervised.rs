@@ -19,7 +19,8 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// A plugin without its workers.
 pub(crate) struct Supervised {
-    input: Sealed,
+    /// One for all plugins of the same bytes: each would take a descriptor.
+    input: Arc<Sealed>,
     asked: Asked,
     /// Of the worker that was started last.
     recipe: Arc<Recipe>,
@@ -70,6 +71,7 @@ impl Supervised {
             started = made.start();
         }
         let (worker, report) = started.map_err(Fresh::into_outcome)?;
+        let input = broker.kept.input(input);
         Ok((Supervised { input, asked, recipe: made, lost: VecDeque::new() }, worker, report))
     }
 

@@ -1,24 +1,54 @@
 //! What a locked-down process has achieved, as it shows from outside, and whether that is what policy requires.
 
 use super::{Process, failed};
-use crate::verify;
+use crate::{launcher::Launcher, neighbours, verify};
 use bulkhead_shared::{
     layer::{Achieved, Layer, LayerReport, Requirement, When},
-    message::{launcher::Identity, setup::Role},
+    message::{
+        launcher::{Identity, Net},
+        setup::Role,
+    },
     outcome::{Outcome, SetupFailure},
-    policy::Policy,
+    policy::{NetNamespace, Policy},
 };
 use std::os::fd::AsFd;
 
 impl Process {
     /// The layers as /proc shows them, while the process waits for its load.
-    pub(super) fn outside(&self) -> Result<Vec<(Layer, Achieved)>, Outcome> {
-        let seen = verify::from_outside(self.pid)
+    pub(super) fn outside(&self, launcher: &Launcher) -> Result<verify::Seen, Outcome> {
+        let seen = verify::from_outside(self.pid, launcher.namespaces())
             .map_err(|e| failed("look at the process from outside", format!("/proc/{}: {e}", self.pid)))?;
         // The pid was read through the pidfd, and the process is not reaped while this still gives it.
         match verify::pid_of(self.begun.pidfd.as_fd()) {
             Some(pid) if pid == self.pid => Ok(seen),
             _ => Err(failed("look at the process from outside", "it has ended")),
+        }
+    }
+
+    /// Whose net namespace it is in, beside other workers: its own is nobody else's.
+    pub(super) fn lodge(
+        &mut self,
+        launcher: &Launcher,
+        how: Net,
+        net: Option<u64>,
+        achieved: &mut [(Layer, Achieved)],
+    ) {
+        let how = match how {
+            Net::Host => return,
+            Net::Own => NetNamespace::Own,
+            Net::Shared => NetNamespace::Shared,
+        };
+        let words = neighbours::words(how, achieved);
+        let Some((_, layer)) = achieved.iter_mut().find(|(layer, _)| *layer == Layer::NamespaceNet) else { return };
+        let Achieved::Enforced { evidence, .. } = layer else { return };
+        let unseen = || "/proc does not say which net namespace it is".to_owned();
+        match net.ok_or_else(unseen).and_then(|net| launcher.neighbours().enter(self.pid, net, how)) {
+            Ok(lodger) => {
+                self.lodger = Some(lodger);
+                evidence.push_str("; ");
+                evidence.push_str(words);
+            }
+            Err(cause) => *layer = Achieved::Missing { cause },
         }
     }
 

@@ -8,13 +8,22 @@ use crate::{
 use bulkhead_shared::{
     layer::{Layer, Requirement},
     message::{
-        launcher::{Fork, Namespaces, Start},
+        launcher::{Fork, Namespaces, Net, Start},
         setup::Role,
     },
     outcome::{Outcome, Refusal},
-    policy::StartBy,
+    policy::{NetNamespace, StartBy},
 };
 use std::os::fd::{AsFd, BorrowedFd};
+
+/// Whose net namespace it is to be in. A compiler is seldom started, and reads the most hostile bytes of all: it shares none.
+pub(super) fn net_of(spec: &Spec<'_>) -> Net {
+    match (spec.policy.require.get(&Layer::NamespaceNet), spec.role, spec.policy.process.net_namespace) {
+        (Some(Requirement::Off), ..) => Net::Host,
+        (_, Role::Compiler, _) | (_, _, NetNamespace::Own) => Net::Own,
+        (_, Role::Worker | Role::Sacrifice, NetNamespace::Shared) => Net::Shared,
+    }
+}
 
 /// Asks the launcher.
 pub(super) fn begin(
@@ -32,7 +41,7 @@ pub(super) fn begin(
             user: on(Layer::NamespaceUser),
             pid: on(Layer::NamespacePid),
             mount: on(Layer::NamespaceMount),
-            net: on(Layer::NamespaceNet),
+            net: net_of(spec),
             ipc: on(Layer::NamespaceIpc),
             uts: on(Layer::NamespaceUts),
             cgroup: on(Layer::NamespaceCgroup),

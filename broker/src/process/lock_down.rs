@@ -26,31 +26,6 @@ const MOST_ATTEMPTS: usize = 256;
 const HOST_NAME: &str = "bulkhead";
 
 impl Process {
-    /// Says what it is to be.
-    pub(super) fn assign(
-        &mut self,
-        spec: &Spec<'_>,
-        nonce: [u64; 2],
-        ends: &ring::PeerDescriptors,
-    ) -> Result<(), Outcome> {
-        let assignment = Assignment {
-            version: VERSION.to_owned(),
-            role: spec.role,
-            layers: spec.policy.require.iter().map(|(layer, requirement)| (*layer, *requirement)).collect(),
-            host_name: HOST_NAME.to_owned(),
-            root: spec.root.clone(),
-            rlimits: spec.rlimits.clone(),
-            main_filter: spec.filters.0.clone(),
-            closing_filter: spec.filters.1.clone(),
-            nonce,
-            ring_bytes: spec.ring_bytes,
-            max_message: spec.max_message,
-            prepare: spec.prepare,
-        };
-        let bytes = codec::encode(&assignment).map_err(|e| failed("encode the assignment", e))?;
-        self.send_control("send the assignment", &bytes, &ends.as_fds())
-    }
-
     /// Says something over the control socket, which is there until the load.
     pub(super) fn send_control(&self, step: &str, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Outcome> {
         let control = self.control.as_ref().ok_or_else(|| failed(step, "the control socket is closed"))?;
@@ -86,7 +61,10 @@ impl Process {
                 }
             } else if said {
                 match self.hear(MAX_PACKET)? {
-                    (FromSetup::Listener, Some(listener)) if self.listener.is_none() => self.listener = Some(listener),
+                    (FromSetup::Listener, Some(listener)) if self.listener.is_none() => {
+                        sys_unsafe::wake_in_place(listener.as_fd());
+                        self.listener = Some(listener);
+                    }
                     (FromSetup::Failed(failure), None) => return Err(Outcome::SetupFailed(failure)),
                     (FromSetup::Locked { layers, attempts, steps }, None) if nonce_seen || self.listener.is_none() => {
                         self.attempts = attempts;
@@ -136,6 +114,31 @@ impl Process {
         let said = codec::decode(&bytes).map_err(|e| failed("lock-down", e))?;
         Ok((said, descriptors.into_iter().next()))
     }
+}
+
+/// Sends everything that the process will ever know before its load.
+pub(super) fn assign(
+    control: BorrowedFd<'_>,
+    spec: &Spec<'_>,
+    nonce: [u64; 2],
+    ends: &ring::PeerDescriptors,
+) -> Result<(), Outcome> {
+    let assignment = Assignment {
+        version: VERSION.to_owned(),
+        role: spec.role,
+        layers: spec.policy.require.iter().map(|(layer, requirement)| (*layer, *requirement)).collect(),
+        host_name: HOST_NAME.to_owned(),
+        root: spec.root.clone(),
+        rlimits: spec.rlimits.clone(),
+        main_filter: spec.filters.0.clone(),
+        closing_filter: spec.filters.1.clone(),
+        nonce,
+        ring_bytes: spec.ring_bytes,
+        max_message: spec.max_message,
+        prepare: spec.prepare,
+    };
+    let bytes = codec::encode(&assignment).map_err(|e| failed("encode the assignment", e))?;
+    packet::send(control, &bytes, &ends.as_fds()).map_err(|e| failed("send the assignment", e))
 }
 
 /// Two numbers that a process shows with its first refused call: that the filter is its own.

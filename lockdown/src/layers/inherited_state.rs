@@ -20,7 +20,16 @@ pub fn apply() -> Result<(), Fault> {
     match sys_unsafe::join_fresh_session_keyring() {
         // A kernel without keyrings has none to inherit.
         Ok(()) | Err(Errno::ENOSYS) => {}
-        Err(e) => return Err(Fault::new("keyctl(KEYCTL_JOIN_SESSION_KEYRING)", e)),
+        Err(e) => {
+            let fault = Fault::new("keyctl(KEYCTL_JOIN_SESSION_KEYRING)", e);
+            return Err(match e {
+                Errno::EDQUOT => fault.with_cure(
+                    "each worker has one key, and without root all are one user's: raise sysctl kernel.keys.maxkeys and \
+                     kernel.keys.maxbytes, or kernel.keys.root_maxkeys where the broker is root",
+                ),
+                _ => fault,
+            });
+        }
     }
     // When the host runs out of memory, a worker goes first. Raising the score needs no privilege.
     std::fs::write("/proc/self/oom_score_adj", "1000").step("write /proc/self/oom_score_adj")?;

@@ -65,11 +65,23 @@ pub struct Namespaces {
     pub user: bool,
     pub pid: bool,
     pub mount: bool,
-    pub net: bool,
+    pub net: Net,
     pub ipc: bool,
     pub uts: bool,
     pub cgroup: bool,
     pub time: bool,
+}
+
+/// Which net namespace a process is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Net {
+    /// The host's: the layer is off.
+    Host,
+    /// One that is made for it, and in which no other process has been that belongs to anybody.
+    Own,
+    /// The one empty one of the launcher, which all share that ask for it. No worker has any right over it: it belongs to the
+    /// launcher's user namespace.
+    Shared,
 }
 
 /// A directory of the host to grant.

@@ -190,6 +190,19 @@ pub struct Process {
     pub idle_cpu: Duration,
     /// How a worker is started.
     pub start: StartBy,
+    /// Whose net namespace a worker is in.
+    pub net_namespace: NetNamespace,
+}
+
+/// `process.net_namespace`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetNamespace {
+    /// Its own.
+    Own,
+    /// One empty one, which all workers share whose policies say so: sooner there, and less memory of the kernel. Nothing of the
+    /// host's network is in it; between neighbours stand `landlock.scope` and `seccomp.main`.
+    Shared,
 }
 
 /// `process.start`

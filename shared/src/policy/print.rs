@@ -1,8 +1,8 @@
 //! An effective policy as a policy file that sets every key.
 
 use super::{
-    Compiler, Engine, Filesystem, Grants, Host, Instance, Invocation, Network, Policy, Process, Share, StartBy,
-    Supervision, Syscalls, Wasm, Worker,
+    Compiler, Engine, Filesystem, Grants, Host, Instance, Invocation, NetNamespace, Network, Policy, Process, Share,
+    StartBy, Supervision, Syscalls, Wasm, Worker,
     schema::{KEYS, Kind, VERSION, Value},
     unit,
 };
@@ -44,6 +44,7 @@ impl Policy {
                 open_files: 0,
                 idle_cpu: Duration::ZERO,
                 start: StartBy::Exec,
+                net_namespace: NetNamespace::Own,
             },
             filesystem: Filesystem { grants: Grants::None, dirs: Vec::new(), tmp: None },
             network: Network::default(),

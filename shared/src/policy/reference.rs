@@ -48,6 +48,7 @@ impl Key {
             ("process", "pids") => &["cgroup.pids", "rlimits", "seccomp.main"],
             ("process", "io_bytes_per_second") => &["cgroup.io"],
             ("process", "idle_cpu" | "start") => &["the broker"],
+            ("process", "net_namespace") => &["namespace.net", "landlock.scope", "seccomp.main"],
             ("process", _) => &["rlimits"],
             ("filesystem", "dirs") => &["namespace.mount", "landlock.fs", "the file system"],
             ("filesystem", "tmp") => &["namespace.mount", "landlock.fs", "cgroup.memory"],

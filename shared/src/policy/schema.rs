@@ -1,7 +1,7 @@
 //! The language: every key that a policy can set, with its kind and its meaning. Reading, merging, printing and the
 //! reference all follow this one table.
 
-use super::{AddedSyscall, DirGrant, Engine, Grants, Instance, Policy, Share, StartBy};
+use super::{AddedSyscall, DirGrant, Engine, Grants, Instance, NetNamespace, Policy, Share, StartBy};
 use crate::{
     codec,
     message::worker::{Clock, Interrupt, Random},
@@ -214,6 +214,7 @@ words! {
     Interrupt: INTERRUPTS { "kill" = Kill, "epoch" = Epoch, "fuel" = Fuel };
     Grants: GRANTS { "none" = None, "read-only" = ReadOnly, "read-write" = ReadWrite };
     Instance: INSTANCES { "fresh" = Fresh, "reuse" = Reuse };
+    NetNamespace: NET_NAMESPACES { "own" = Own, "shared" = Shared };
     StartBy: STARTS { "exec" = Exec, "fork" = Fork };
     Share: SHARES { "never" = Never, "caller" = Caller, "plugin" = Plugin };
     Clock: CLOCKS { "none" = None, "deterministic" = Deterministic, "real" = Real };
@@ -338,6 +339,9 @@ keys! {
     process.start: Kind::Word(STARTS), Larger,
         "how a worker is started. exec: with an address layout of its own. fork: a millisecond sooner, from a prepared parent, whose children have one layout until it is replaced",
         "nothing: it is how, not how much";
+    process.net_namespace: Kind::Word(NET_NAMESPACES), Larger,
+        "whose network namespace a worker is in, always an empty one. own: nobody else's. shared: one that all workers have whose policies say so, a third of a millisecond sooner; landlock.scope and seccomp.main then stand between neighbours, seccomp.main alone before Linux 6.12",
+        "a violation: no socket can be made";
 
     filesystem.grants: Kind::Word(GRANTS), Larger,
         "what callers may grant with --dir",

@@ -16,6 +16,8 @@ pub const NAMES: &[&str] = &[
     "connect_tcp",
     "bind_tcp",
     "connect_abstract",
+    "listen_abstract",
+    "raise_loopback",
     // processes
     "own_pid",
     "see",

@@ -61,6 +61,8 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("connect_tcp", Host(network::connect_tcp)),
     ("bind_tcp", Host(network::bind_tcp)),
     ("connect_abstract", Host(network::connect_abstract)),
+    ("listen_abstract", Host(network::listen_abstract)),
+    ("raise_loopback", Host(network::raise_loopback)),
     ("own_pid", Host(processes::own_pid)),
     ("see", Host(processes::see)),
     ("kill", Host(processes::kill)),

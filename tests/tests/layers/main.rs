@@ -18,6 +18,7 @@ mod limits;
 mod loading;
 mod memory;
 mod messages;
+mod neighbours;
 mod network;
 mod output;
 mod privileges;

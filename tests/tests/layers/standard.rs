@@ -20,6 +20,8 @@ fn attacks() -> Vec<(&'static str, Vec<Value>)> {
         ("connect_tcp", vec![number(1)]),
         ("bind_tcp", vec![number(0)]),
         ("connect_abstract", vec![text("x")]),
+        ("listen_abstract", vec![text("x")]),
+        ("raise_loopback", none()),
         ("see", vec![number(1)]),
         ("kill", vec![number(2)]),
         ("read_host_name", vec![text("bulkhead")]),

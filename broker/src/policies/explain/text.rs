@@ -6,7 +6,7 @@ use bulkhead_shared::{
     layer::{Layer, Requirement},
     message::worker::{Clock, Interrupt, Random},
     policy::{
-        Engine, Grants, Instance, Origin, Policy,
+        Engine, Grants, Instance, NetNamespace, Origin, Policy,
         schema::sections,
         unit::{size_text, time_text},
     },
@@ -104,6 +104,7 @@ pub(super) fn sentences(policy: &Policy) -> Vec<String> {
     let list = |words: &[&str]| if words.is_empty() { "nothing".to_string() } else { words.join(", ") };
     said.push(format!("It is offered: {}. Withheld: {}.", list(&offered), list(&withheld)));
     said.push("It has no network: its worker has no interface that is up, and can make no socket.".into());
+    said.extend(neighbours(policy));
     said.extend(calls_changed(policy));
     for (requirement, what) in [
         (Requirement::Required, "Required, or no worker is started"),
@@ -134,6 +135,21 @@ fn replicas(policy: &Policy) -> Option<String> {
             percent(policy.process.cpu_millis.saturating_mul(most))
         )
     })
+}
+
+/// What stands between workers in one net namespace.
+fn neighbours(policy: &Policy) -> Option<String> {
+    if policy.process.net_namespace == NetNamespace::Own {
+        return None;
+    }
+    let on = |layer| policy.require.get(&layer).is_some_and(|requirement| *requirement != Requirement::Off);
+    let between = match (on(Layer::LandlockScope), on(Layer::SeccompMain)) {
+        (true, true) => "between them stand landlock.scope and seccomp.main, before Linux 6.12 seccomp.main alone",
+        (false, true) => "between them stands seccomp.main alone",
+        (true, false) => "between them stands landlock.scope alone, before Linux 6.12 NOTHING",
+        (false, false) => "NOTHING stands between them",
+    };
+    Some(format!("Its worker SHARES an empty network namespace with those of other plugins: {between}."))
 }
 
 fn percent(millis: u32) -> String {

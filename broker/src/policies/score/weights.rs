@@ -93,6 +93,10 @@ const GRANTS: &[Weight] = weights! {
     "process.start", 2, Measure::Words(&[("exec", 0), ("fork", 100)]),
         "workers that are forked have one address layout: what one plugin finds out of its own helps against another's worker",
         "\"exec\", where a start may take a millisecond more";
+    "process.net_namespace", 3, Measure::Words(&[("own", 0), ("shared", 100)]),
+        "hijacked workers in one network namespace could meet by abstract unix sockets: landlock.scope and seccomp.main stand between \
+         them, before Linux 6.12 seccomp.main alone",
+        "\"own\", where a start may take a third of a millisecond more";
     "host.env", 3, FLAG,
         "environment variables are where secrets are kept",
         "false: pass what a plugin needs as arguments";

@@ -7,6 +7,7 @@
 mod clocks;
 mod grants;
 mod ids;
+mod nets;
 mod parents;
 mod quota;
 mod serve;

@@ -11,6 +11,7 @@ use nix::{
     errno::Errno,
     fcntl::{AtFlags, OFlag},
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CloneFlags, setns},
     sys::{
         signal::{Signal, kill},
         socket::{AddressFamily, SockFlag, SockType, socketpair},
@@ -32,9 +33,18 @@ const PATIENCE: u16 = 5000;
 /// Device and inode of a program.
 type Identity = (u64, u64);
 
-/// The parents that there are.
+/// The net namespace that a parent lives in, and its children are born in.
+#[derive(Clone, Copy)]
+pub enum Home<'a> {
+    /// The host's.
+    Host,
+    /// The empty one that workers share.
+    Empty(BorrowedFd<'a>),
+}
+
+/// The parents that there are: by program, and whether they live in the host's net namespace.
 #[derive(Default)]
-pub struct Parents(HashMap<Identity, Parent>);
+pub struct Parents(HashMap<(Identity, bool), Parent>);
 
 struct Parent {
     /// Until it is reaped.
@@ -58,18 +68,23 @@ impl Parents {
         program: &OwnedFd,
         name: &str,
         fresh: bool,
+        home: Home<'_>,
         order: Order,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(libc::pid_t, OwnedFd), Failure> {
         let stat = fstat(program).map_err(|_| Failure::NoParent)?;
-        let identity = (stat.st_dev, stat.st_ino);
-        if fresh || self.0.get(&identity).is_some_and(|parent| parent.children >= MOST_CHILDREN) {
+        if fresh {
+            // What was suspected is not known by where it lives.
+            self.0.retain(|((device, inode), _), _| (*device, *inode) != (stat.st_dev, stat.st_ino));
+        }
+        let identity = ((stat.st_dev, stat.st_ino), matches!(home, Home::Host));
+        if self.0.get(&identity).is_some_and(|parent| parent.children >= MOST_CHILDREN) {
             // Dropping its socket ends it.
             self.0.remove(&identity);
         }
         let parent = match self.0.entry(identity) {
             Entry::Occupied(there) => there.into_mut(),
-            Entry::Vacant(free) => free.insert(Parent::start(program, name).map_err(|_| Failure::NoParent)?),
+            Entry::Vacant(free) => free.insert(Parent::start(program, name, home).map_err(|_| Failure::NoParent)?),
         };
         match parent.fork(order, descriptors) {
             Ok(forked) => forked.map_err(Failure::Clone),
@@ -93,7 +108,7 @@ impl Parents {
 
 impl Parent {
     /// Executes the program with nothing but a socket.
-    fn start(program: &OwnedFd, name: &str) -> Result<Parent, Fault> {
+    fn start(program: &OwnedFd, name: &str, home: Home<'_>) -> Result<Parent, Fault> {
         let step = "start a fork parent";
         let name = CString::new(name).step(step)?;
         let (ours, theirs) =
@@ -101,7 +116,7 @@ impl Parent {
         let (failed_read, failed_write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).step(step)?;
         let (pid, _) = sys_unsafe::clone_process(0, None).step(step)?;
         if pid == 0 {
-            let fault = become_parent(program, &name, theirs);
+            let fault = become_parent(program, &name, theirs, home);
             let _ = nix::unistd::write(&failed_write, fault.to_string().as_bytes());
             sys_unsafe::exit_now(1)
         }
@@ -150,8 +165,11 @@ impl Drop for Parent {
 }
 
 /// The new process: its socket, nothing else, and the program. Returns what went wrong.
-fn become_parent(program: &OwnedFd, name: &CStr, socket: OwnedFd) -> Fault {
+fn become_parent(program: &OwnedFd, name: &CStr, socket: OwnedFd, home: Home<'_>) -> Fault {
     let placed = || -> Result<OwnedFd, Fault> {
+        if let Home::Empty(net) = home {
+            setns(net, CloneFlags::CLONE_NEWNET).step("setns to the empty net namespace")?;
+        }
         let step = "place descriptors";
         let program = sys_unsafe::lift(program.try_clone().step(step)?, LIFTED).step(step)?;
         let socket = sys_unsafe::lift(socket, LIFTED).step(step)?;

@@ -1,6 +1,6 @@
 //! The launcher's loop: requests from the broker, deaths of its children, and the end of the broker.
 
-use super::{Broker, clocks::Clocks, parents::Parents, start};
+use super::{Broker, clocks::Clocks, nets::Nets, parents::Parents, start};
 use bulkhead_lockdown::fault::{Fault, Step};
 use bulkhead_shared::{
     codec,
@@ -10,7 +10,7 @@ use bulkhead_shared::{
 };
 use nix::{
     errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    poll::{PollFd, PollFlags, poll},
     sys::{
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
@@ -26,12 +26,14 @@ pub fn serve(broker: &Broker, rootless: bool) -> Result<(), Fault> {
     children.add(Signal::SIGCHLD);
     let deaths = SignalFd::with_flags(&children, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).step("signalfd")?;
     let mut living: HashMap<Pid, ProcessId> = HashMap::new();
-    let mut host = start::Host { rootless, clocks: Clocks::default(), parents: Parents::default() };
+    let mut host =
+        start::Host { rootless, clocks: Clocks::default(), parents: Parents::default(), nets: Nets::default() };
     loop {
         let (dead_broker, request, death) = {
             let wait = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut polled = [wait(broker.alive.as_fd()), wait(broker.descriptors.as_fd()), wait(deaths.as_fd())];
-            match poll(&mut polled, PollTimeout::NONE) {
+            match poll(&mut polled, host.nets.settle()) {
+                Ok(0) => host.nets.refill(),
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(e) => return Err(Fault::new("poll", e)),
             }

@@ -4,7 +4,8 @@ use super::{
     clocks::Clocks,
     grants,
     ids::{self, Ids},
-    parents::{self, Parents},
+    nets::{self, Nets},
+    parents::{self, Home, Parents},
 };
 use bulkhead_lockdown::{
     child::{Child, LIFTED},
@@ -14,7 +15,7 @@ use bulkhead_lockdown::{
 };
 use bulkhead_shared::{
     layer::Layer,
-    message::launcher::{Identity, Namespaces, Start},
+    message::launcher::{Identity, Namespaces, Net, Start},
     outcome::SetupFailure,
 };
 use nix::{
@@ -48,6 +49,7 @@ pub struct Host {
     pub rootless: bool,
     pub clocks: Clocks,
     pub parents: Parents,
+    pub nets: Nets,
 }
 
 /// Why there is none.
@@ -90,31 +92,59 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Res
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).step("pipe").map_err(count);
     let (go_read, go_write) = pipe()?;
     let (failed_read, failed_write) = pipe()?;
-    let namespaces = flags(request.namespaces);
     let refused = |e| namespace_fault(e, rootless).into_failure(Some(Layer::NamespaceUser));
+    let wanted = request.namespaces;
+    let cgroup_directory = cgroup.as_ref().map(AsFd::as_fd);
+    // One that nobody has been in, if one is ready. Without privilege a parent cannot enter it.
+    let forks = wanted.user && wanted.time && request.fork.is_some();
+    let ready = if wanted.net == Net::Own && forks && !rootless { host.nets.own() } else { None };
+    let shared = match wanted.net {
+        Net::Host => None,
+        Net::Shared => Some(host.nets.shared().map_err(|f| Failure::from(f.into_failure(Some(Layer::NamespaceNet))))?),
+        // As a home for parents; where there is none, theirs is the host's.
+        Net::Own => {
+            if forks {
+                host.nets.shared().ok()
+            } else {
+                None
+            }
+        }
+    };
     // A parent may have lost by its execve what makes namespaces without a user namespace around them. The clocks of its children
     // are its own.
-    let forked = request.fork.filter(|_| request.namespaces.user && request.namespaces.time).and_then(|how| {
-        let order = Order { flags: namespaces, cgroup: cgroup.is_some(), cgroup_namespace: request.namespaces.cgroup };
+    let forked = request.fork.filter(|_| forks).and_then(|how| {
+        let order = Order {
+            flags: flags(wanted, ready.is_none()),
+            cgroup: cgroup.is_some(),
+            cgroup_namespace: wanted.cgroup,
+            net: ready.is_some(),
+        };
         let mut descriptors = vec![go_read.as_fd(), failed_write.as_fd(), control.as_fd()];
-        descriptors.extend(cgroup.iter().map(AsFd::as_fd));
+        descriptors.extend(cgroup_directory);
+        descriptors.extend(ready.as_ref().map(AsFd::as_fd));
         descriptors.extend(trees.iter().map(AsFd::as_fd));
-        match host.parents.fork(&program, &request.name, how.fresh, order, &descriptors) {
+        let home = shared.map_or(Home::Host, Home::Empty);
+        match host.parents.fork(&program, &request.name, how.fresh, home, order, &descriptors) {
             Ok(forked) => Some(Ok(forked)),
             Err(parents::Failure::Clone(e)) => Some(Err(refused(e))),
             // The slower way asks for less.
             Err(parents::Failure::NoParent) => None,
         }
     });
+    drop(ready);
     let how = if forked.is_some() { "fork" } else { "execve" };
+    let cloned = || match (wanted.net, shared) {
+        (Net::Shared, Some(net)) => nets::clone_within(net, flags(wanted, false), cgroup_directory),
+        _ => sys_unsafe::clone_process(flags(wanted, true), cgroup_directory),
+    };
     let (pid, pidfd) = match forked {
         Some(forked) => forked?,
-        None => match sys_unsafe::clone_process(namespaces, cgroup.as_ref().map(AsFd::as_fd)).map_err(refused)? {
+        None => match cloned().map_err(refused)? {
             (pid, Some(pidfd)) => (pid, pidfd),
             (_, None) => {
                 drop(go_write);
                 drop(failed_read);
-                let child = Child { go: go_read, control, trees, cgroup_namespace: request.namespaces.cgroup };
+                let child = Child { go: go_read, control, trees, cgroup_namespace: wanted.cgroup };
                 let fault = become_program(request, &program, child);
                 let _ = nix::unistd::write(&failed_write, fault.to_string().as_bytes());
                 sys_unsafe::exit_now(1)
@@ -205,13 +235,13 @@ fn try_to_become_program(request: &Start, program: &OwnedFd, child: Child) -> Re
     })
 }
 
-/// All but the cgroup namespace, which comes once the process is in its cgroups.
-fn flags(wanted: Namespaces) -> u64 {
+/// All but the cgroup namespace, which comes once the process is in its cgroups; and a new net namespace where one is to be made.
+fn flags(wanted: Namespaces, new_net: bool) -> u64 {
     let pairs = [
         (wanted.user, libc::CLONE_NEWUSER),
         (wanted.pid, libc::CLONE_NEWPID),
         (wanted.mount, libc::CLONE_NEWNS),
-        (wanted.net, libc::CLONE_NEWNET),
+        (wanted.net == Net::Own && new_net, libc::CLONE_NEWNET),
         (wanted.ipc, libc::CLONE_NEWIPC),
         (wanted.uts, libc::CLONE_NEWUTS),
     ];
