@@ -197,12 +197,12 @@ impl Invocation {
 
     /// Runs a batch. While the worker is at one call, the next ones are in its ring. Each has the whole time, from the end of the
     /// one before it.
-    fn run_many<'v>(
+    fn run_many(
         &mut self,
         around: Around<'_>,
         process: &mut Process,
         pace: &mut Pace,
-        (export, calls): (u32, &mut dyn Iterator<Item = &'v [Value]>),
+        (export, calls): (u32, &mut dyn Iterator<Item = &[Value]>),
         each: &mut Told<'_>,
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {

@@ -1,7 +1,7 @@
 //! `namespace.ipc`, `namespace.uts`, `namespace.cgroup` and `inherited_state`: what the host would hand down.
 
 use crate::{
-    host_unsafe as host,
+    host_unsafe,
     lab::{Lab, number, only, refused, root, text},
 };
 use bulkhead::layer::Layer::{
@@ -10,7 +10,7 @@ use bulkhead::layer::Layer::{
 
 #[test]
 fn without_ipc_namespace_shared_memory_of_the_host_is_read() {
-    let segment = host::Segment::new();
+    let segment = host_unsafe::Segment::new();
     let lab = Lab::new();
     let mut attacker = lab.attacker(only(&[Identity]));
     assert_eq!(attacker.attack("read_segment", &[number(segment.key())]), Ok(0));
@@ -18,7 +18,7 @@ fn without_ipc_namespace_shared_memory_of_the_host_is_read() {
 
 #[test]
 fn ipc_namespace_alone_hides_shared_memory() {
-    let segment = host::Segment::new();
+    let segment = host_unsafe::Segment::new();
     let lab = Lab::new();
     let mut attacker = lab.attacker(only(&[Identity, NamespaceIpc]));
     assert_eq!(attacker.attack("read_segment", &[number(segment.key())]), refused("ENOENT"));
@@ -28,28 +28,28 @@ fn ipc_namespace_alone_hides_shared_memory() {
 fn without_uts_namespace_the_hosts_name_is_read() {
     let lab = Lab::new();
     let mut attacker = lab.attacker(only(&[Identity]));
-    assert_eq!(attacker.attack("read_host_name", &[text(host::name())]), Ok(0));
+    assert_eq!(attacker.attack("read_host_name", &[text(host_unsafe::name())]), Ok(0));
 }
 
 #[test]
 fn uts_namespace_alone_hides_the_hosts_name() {
     let lab = Lab::new();
     let mut attacker = lab.attacker(only(&[Identity, NamespaceUts]));
-    assert_eq!(attacker.attack("read_host_name", &[text(host::name())]), refused("ENODATA"));
+    assert_eq!(attacker.attack("read_host_name", &[text(host_unsafe::name())]), refused("ENODATA"));
 }
 
 #[test]
 fn without_time_namespace_the_time_of_the_hosts_boot_is_read() {
     let lab = Lab::new();
     let mut attacker = lab.attacker(only(&[Identity]));
-    assert_eq!(attacker.attack("read_boot_time", &[number(host::seconds_since_boot())]), Ok(0));
+    assert_eq!(attacker.attack("read_boot_time", &[number(host_unsafe::seconds_since_boot())]), Ok(0));
 }
 
 #[test]
 fn time_namespace_alone_hides_the_time_of_the_hosts_boot() {
     let lab = Lab::new();
     let mut attacker = lab.attacker(only(&[Identity, NamespaceTime]));
-    assert_eq!(attacker.attack("read_boot_time", &[number(host::seconds_since_boot())]), refused("ENODATA"));
+    assert_eq!(attacker.attack("read_boot_time", &[number(host_unsafe::seconds_since_boot())]), refused("ENODATA"));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_worker_without_time_namespace_after_one_with_it_has_the_hosts_clocks() {
     let lab = Lab::new();
     drop(lab.attacker(only(&[Identity, NamespaceTime])));
     let mut attacker = lab.attacker(only(&[Identity]));
-    assert_eq!(attacker.attack("read_boot_time", &[number(host::seconds_since_boot())]), Ok(0));
+    assert_eq!(attacker.attack("read_boot_time", &[number(host_unsafe::seconds_since_boot())]), Ok(0));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn our_cgroups() -> String {
 
 #[test]
 fn without_fresh_state_a_key_of_the_brokers_session_is_read() {
-    let key = host::SessionKey::new();
+    let key = host_unsafe::SessionKey::new();
     let lab = Lab::new();
     let mut attacker = lab.attacker(only(&[Identity]));
     assert_eq!(attacker.attack("read_key", &[text(key.description())]), Ok(0));
@@ -96,7 +96,7 @@ fn without_fresh_state_a_key_of_the_brokers_session_is_read() {
 
 #[test]
 fn fresh_state_alone_hides_a_key_of_the_brokers_session() {
-    let key = host::SessionKey::new();
+    let key = host_unsafe::SessionKey::new();
     let lab = Lab::new();
     let mut attacker = lab.attacker(only(&[Identity, InheritedState]));
     assert_eq!(attacker.attack("read_key", &[text(key.description())]), refused("ENOKEY"));
