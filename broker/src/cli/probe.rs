@@ -1,5 +1,6 @@
 //! `bulkhead probe`.
 
+mod document;
 mod matrix;
 
 use crate::{ends, explain, policy::SiteArgs, print, style};
@@ -50,6 +51,12 @@ pub struct Attack {
     /// Make each attack once more for each layer of the policy, with that layer taken away.
     #[arg(long)]
     ablate: bool,
+    /// Make each attack once more without the layer that stopped it, and say what stops it then.
+    #[arg(long)]
+    deep: bool,
+    /// Write the matrix of --ablate to containment.md and containment.json in this directory.
+    #[arg(long, value_name = "DIR", requires = "ablate", hide = true)]
+    document: Option<PathBuf>,
     /// List the attacks, and make none.
     #[arg(long)]
     list: bool,
@@ -138,7 +145,11 @@ impl Attack {
             let control = (!self.no_control).then(|| attacks.control(attack));
             let came = attacks.attack(attack)?;
             let stopped_by = attacks.stopped_by(attack, &came);
-            let layers = if self.ablate { attacks.layers() } else { Vec::new() };
+            let layers = match &stopped_by {
+                _ if self.ablate => attacks.layers(),
+                Some(stopped) if self.deep => stopped.layers.clone(),
+                _ => Vec::new(),
+            };
             let without: BTreeMap<String, Came> = layers
                 .into_iter()
                 .map(|layer| (layer.name().to_owned(), attacks.attack_without(attack, &[layer])))
@@ -154,6 +165,15 @@ impl Attack {
             true => serde_json::to_string_pretty(matrix).unwrap_or_default() + "\n",
             false => matrix.table(style::stdout()),
         };
+        if let Some(folder) = &self.document {
+            let record = serde_json::to_string_pretty(&document::Record::of(matrix)).unwrap_or_default() + "\n";
+            let written = std::fs::write(folder.join("containment.md"), document::markdown(matrix))
+                .and_then(|()| std::fs::write(folder.join("containment.json"), record));
+            if let Err(error) = written {
+                eprintln!("bulkhead: {}: {error}", folder.display());
+                return ExitCode::FAILURE;
+            }
+        }
         let printed = print(text.as_bytes());
         if matrix.holds() { printed } else { ExitCode::FAILURE }
     }

@@ -17,7 +17,7 @@ const X32: i64 = 0x4000_0000;
 
 /// ioctl(2) on a descriptor that is no terminal: whether the kernel's own code answered.
 fn ioctl(request: u64) -> Came {
-    sys(libc::SYS_ioctl, [0, request, at(&[b'x'])])
+    sys(libc::SYS_ioctl, [0, request, at(b"x")])
 }
 
 pub const ATTACKS: &[Attack] = &[

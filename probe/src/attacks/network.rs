@@ -151,7 +151,7 @@ pub const ATTACKS: &[Attack] = &[
         |_| {
             let (mut name, mut length) = (zeros::<16>(), 128u32);
             let mut asks = |number: u64| sys(libc::SYS_getsockname, [number, into(&mut name), into(&mut length)]);
-            (0..256).map(|number| asks(number)).find(Result::is_ok).unwrap_or(Err(Errno::ENOTSOCK))
+            (0..256).map(&mut asks).find(Result::is_ok).unwrap_or(Err(Errno::ENOTSOCK))
         },
     ),
     attack("raw-icmp", "makes a raw socket for ICMP", |_| socket(libc::AF_INET, RAW, libc::IPPROTO_ICMP).map(drop)),

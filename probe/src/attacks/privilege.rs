@@ -142,9 +142,11 @@ pub const ATTACKS: &[Attack] = &[
         sys(libc::SYS_acct, [text("/bulkhead/no/such").at()])
     })
     .reaching(&[Errno::ENOENT]),
-    attack("host-name", "gives the host the name that it has", |t| {
-        sys(libc::SYS_sethostname, [text(&t.host_name).at(), t.host_name.len() as u64])
-    }),
+    attack("host-name", "gives the host a name that is longer than names can be", |t| {
+        const TOO_LONG: u64 = 65;
+        sys(libc::SYS_sethostname, [text(&t.folder).at(), TOO_LONG])
+    })
+    .reaching(&[Errno::EINVAL]),
     attack("clock-tick", "makes the host's clock go wrong, by more than it can", |_| {
         // struct timex: ADJ_TICK, with a tick of 0.
         let mut timex = zeros::<32>();

@@ -44,6 +44,8 @@ pub fn careless(name: &str, t: &Targets) {
             let _ = sys(libc::SYS_sched_setaffinity, [0, 8, at(&AFFINITY)]);
         }
         "inherited-keyring" => keyring(t),
+        // Should the host run out of memory over it, it goes first.
+        "memory" | "memory-in-file" => drop(std::fs::write("/proc/self/oom_score_adj", "1000")),
         "raise-open-files" => lower(libc::RLIMIT_NOFILE),
         "raise-processes" => lower(libc::RLIMIT_NPROC),
         "raise-data" => lower(libc::RLIMIT_DATA),

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 /// Everything that was seen.
 #[derive(Serialize)]
 pub struct Matrix {
-    policy: String,
+    pub(super) policy: String,
     /// Attacks that count: those that were made, and whose control works or that got through.
     attempted: usize,
     contained: usize,
@@ -18,7 +18,7 @@ pub struct Matrix {
     controls: Controls,
     /// What was done to the neighbour that the attacks under the policy aim at.
     neighbour: Vec<String>,
-    attacks: Vec<Row>,
+    pub(super) attacks: Vec<Row>,
 }
 
 /// What came of the attacks with nothing in their way.
@@ -34,23 +34,23 @@ struct Controls {
 /// One attack.
 #[derive(Serialize)]
 pub struct Row {
-    name: String,
-    aim: String,
-    what: String,
+    pub(super) name: String,
+    pub(super) aim: String,
+    pub(super) what: String,
     /// What came of it with nothing in its way.
     control: Option<Came>,
     /// Whether it counts.
-    counted: bool,
+    pub(super) counted: bool,
     /// Whether it was made and did not get through.
-    contained: bool,
+    pub(super) contained: bool,
     /// What came of it under the policy.
-    came: Came,
-    stopped_by: Option<Stopped>,
+    pub(super) came: Came,
+    pub(super) stopped_by: Option<Stopped>,
     /// What the broker recorded of it: nothing where the kernel refused it and the process went on.
     recorded: Option<String>,
     /// What came of it with one layer taken away, by that layer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    without: BTreeMap<String, Came>,
+    pub(super) without: BTreeMap<String, Came>,
 }
 
 impl Row {
@@ -84,7 +84,8 @@ impl Row {
         }
     }
 
-    fn control(&self) -> &'static str {
+    /// What came of its control, in a word.
+    pub(super) fn control(&self) -> &'static str {
         match &self.control {
             None => "-",
             Some(Came::Worked) => "succeeded",
@@ -160,7 +161,7 @@ impl Matrix {
                 Untrusted(&why),
                 if row.recorded.is_some() { "  [recorded]" } else { "" }
             );
-            for (layer, came) in row.without.iter().filter(|(_, came)| came.through()) {
+            for (layer, came) in &row.without {
                 let _ = writeln!(text, "               without {layer}: {}", Untrusted(&came.to_string()));
             }
         }
