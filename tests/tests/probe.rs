@@ -65,6 +65,9 @@ fn nothing_gets_through_and_nothing_behind_one_wall_has_one_less_than_is_recorde
     assert_eq!(matrix["neighbour"], serde_json::json!([]), "the neighbour was touched");
     assert!(attacks(&matrix).len() >= 150, "{}", attacks(&matrix).len());
     assert!(matrix["attempted"].as_u64().unwrap() >= 150, "{}", matrix["attempted"]);
+    // Of this many it is known that they work here, with nothing in their way.
+    let controls = &matrix["controls"];
+    assert!(controls["succeeded"].as_u64().unwrap() >= 150, "{controls}");
     // What the answering layer alone holds is written down, each by its name.
     let record = record();
     for attack in attacks(&matrix).iter().filter(|attack| attack["counted"] == true) {

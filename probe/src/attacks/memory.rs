@@ -83,11 +83,6 @@ pub const ATTACKS: &[Attack] = &[
         write_code(own_code());
         if own_code_says() == 42 { Ok(()) } else { Err(Errno::ENOEXEC) }
     }),
-    attack("unprotect-own-code", "makes its own code writable and executable again, a page at a time", |_| {
-        let page = own_code() & !(PAGE - 1);
-        sys(libc::SYS_mprotect, [page, 2 * PAGE, (R | X) as u64])?;
-        sys(libc::SYS_mprotect, [page, 2 * PAGE, (R | X) as u64])
-    }),
     attack("memory-file", "writes code to a file in memory, and maps it executable", |_| {
         run(map(R | X, libc::MAP_SHARED, fd(&file(0)?))?)
     }),

@@ -54,18 +54,17 @@ fn kernel() -> String {
 fn reason(layer: &str) -> &'static str {
     match layer {
         "seccomp.main" => {
-            "The kernel lets every process do these. They reach nothing of the host by themselves: what the filter keeps away is \
-             the kernel's code behind them, where its next hole may be, and figures about the host."
-        }
-        "seccomp.closing" => {
-            "Code that was there before is made writable; that it changes takes a second step, which is stopped."
+            "The kernel lets every process do these. Few reach anything of the host by themselves (`vsock` the hypervisor, `read-key` a \
+             key that its owner left open to everybody, some figures about the host); what the filter keeps away is the kernel's \
+             code behind them, where its next hole may be."
         }
         "rlimits" => {
             "Address space that nothing uses, and descriptors, are bounded by the process's own limits only; memory that is used \
              is also bounded by the cgroup."
         }
         "namespace.mount" => {
-            "Landlock has no right for looking at a name: size, times and links of a file, not what is in it."
+            "Landlock has no right for what is known of a file without opening it: its size, its times (which may be set where the file \
+             may be written by everybody), where a link points to. What is in it stays out of reach."
         }
         "namespace.time" => {
             "Clocks are read without any system call; only the namespace can hide when the host was booted."
