@@ -11,7 +11,7 @@ use crate::{
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
     policies::{self, Site, in_force::InForce},
-    probe::Probe,
+    probe::{Attacks, Probe},
     process::failed,
     programs::Programs,
     reactor::Reactor,
@@ -187,6 +187,14 @@ impl Broker {
     /// Where `bulkhead-probe-worker` is not installed beside the other programs.
     pub fn probe(&self, policy: Policy) -> Result<Probe, Outcome> {
         Probe::new(&self.inner, self.inner.policies.permitted(policy))
+    }
+
+    /// Makes ready to have every known attack made under this policy, as far as the site's ceiling permits it.
+    ///
+    /// # Errors
+    /// Where `bulkhead-probe-worker` is not installed beside the other programs, or cannot be run.
+    pub fn attacks(&self, policy: Policy) -> Result<Attacks, Outcome> {
+        Attacks::new(self.probe(policy)?)
     }
 
     /// Cells that are ready: locked-down workers that wait for a plugin (`supervision.cells_min` and `cells_max`). They are made

@@ -17,9 +17,13 @@
 //! Layers that could not stop the attempt stay where they are. The filter is that of a worker with the most that the policy
 //! can come to: a component with WASI, with the calls for files where callers may grant directories.
 
+mod attacks;
+mod unconfined;
 mod verdict;
 mod walls;
 
+pub use attacks::{Attacks, Known, Stopped};
+pub use bulkhead_shared::message::attack::Listed;
 pub use verdict::{Stand, Verdict};
 
 use crate::{
@@ -39,7 +43,11 @@ use bulkhead_shared::{
     policy::{Attempt, Policy, unit},
 };
 use nix::errno::Errno;
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Has attempts made under one policy.
 pub struct Probe {
@@ -56,6 +64,11 @@ pub struct Probe {
 pub enum Came {
     /// It worked.
     Worked,
+    /// It got an error that the kernel gives only behind its check of rights: nothing was in its way.
+    Reached {
+        /// As errno(3) names it.
+        errno: String,
+    },
     /// It got an error, and the process went on.
     Refused {
         /// As errno(3) names it.
@@ -93,7 +106,12 @@ pub enum Came {
 impl Came {
     /// Whether the attempt was made, and failed.
     pub fn stopped(&self) -> bool {
-        !matches!(self, Came::Worked | Came::NotTried { .. })
+        !self.through() && !matches!(self, Came::NotTried { .. })
+    }
+
+    /// Whether it got through: it worked, or failed for another reason than a refusal.
+    pub fn through(&self) -> bool {
+        matches!(self, Came::Worked | Came::Reached { .. })
     }
 
     /// Whether the process did not survive it.
@@ -106,6 +124,7 @@ impl fmt::Display for Came {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Came::Worked => f.write_str("it works"),
+            Came::Reached { errno } => write!(f, "it gets as far as {errno}"),
             Came::Refused { errno } => f.write_str(errno),
             Came::Violation { call } => write!(f, "violation, {call}"),
             Came::Filtered => f.write_str("killed by SIGSYS"),
@@ -177,7 +196,7 @@ impl Probe {
             (_, Some((_, pid))) => (*pid).into(),
             _ => number,
         };
-        let came = follow(&mut process, &ToProbe { attempt, number }, &policy)?;
+        let came = follow(&mut process, &ToProbe::Attempt { attempt, number }, policy.invocation.timeout)?;
         Ok(Ran { came, layers })
     }
 
@@ -278,8 +297,7 @@ fn ready(process: &mut Process, policy: &Policy) -> Result<i32, Outcome> {
 }
 
 /// Has the attempt made, and sees what comes of it.
-fn follow(process: &mut Process, asked: &ToProbe, policy: &Policy) -> Result<Came, Outcome> {
-    let limit = policy.invocation.timeout;
+fn follow(process: &mut Process, asked: &ToProbe, limit: Duration) -> Result<Came, Outcome> {
     let deadline = Instant::now() + limit;
     process.link.send(asked).map_err(protocol)?;
     let mut ended = false;

@@ -3,8 +3,10 @@
 //! `bulkhead-probe-worker` makes these acts for `bulkhead policy test`; the attacker of the tests (`tests/attacks`) makes them,
 //! too. They stand in a crate of their own, which no worker links: a real worker has no code to try anything with.
 //!
-//! Each act is harmless where it works, and undoes what it made.
+//! Each act is harmless where it works, and undoes what it made. [`attacks`] is the battery of `bulkhead probe`: some two hundred
+//! of them, with a target to aim at.
 
+pub mod attacks;
 pub mod calls_unsafe;
 pub mod cpu;
 pub mod files;

@@ -1,10 +1,13 @@
 //! The program `bulkhead-probe-worker`: locks itself down as a worker does, by the same code, then makes the one attempt that
 //! it is asked for.
 //!
-//! It is started by `bulkhead policy test` only. It loads no plugin, and has no runtime to load one with.
+//! It is started by `bulkhead policy test` and `bulkhead probe` only. It loads no plugin, and has no runtime to load one with.
+//! With an argument it is not locked down, and is what the attacks of `bulkhead probe` are compared with ([`unconfined`]).
+
+mod unconfined;
 
 use bulkhead_lockdown::Locked;
-use bulkhead_probe::{Came, calls_unsafe, cpu, files, memory_unsafe, network, processes};
+use bulkhead_probe::{Came, attacks, calls_unsafe, cpu, files, memory_unsafe, network, processes};
 use bulkhead_shared::{
     message::{
         probe::{FromProbe, MAP_ONLY, ToProbe},
@@ -18,6 +21,10 @@ use nix::{errno::Errno, sys::signal::Signal};
 const HARMLESS: Signal = Signal::SIGURG;
 
 fn main() {
+    // The launcher starts it with no argument but its name.
+    if let Some(mode) = std::env::args().nth(1) {
+        unconfined::run(&mode);
+    }
     let Locked { load, mut link, closing, .. } = bulkhead_lockdown::enter(&[Role::Worker]);
     let ready = match load {
         Load::Probe => {
@@ -34,14 +41,21 @@ fn main() {
     }
     // A broker that is gone has ended this process, too.
     while let Ok(asked) = link.receive::<ToProbe>() {
-        if link.send(&attempt(asked)).is_err() {
+        let came = match asked {
+            ToProbe::Attempt { attempt, number } => make(attempt, number),
+            ToProbe::Attack { name, targets } => match attacks::make(&name, &targets) {
+                Some(came) => FromProbe::Came(came.map_err(|errno| errno as i32)),
+                None => FromProbe::CannotTry(format!("there is no attack {name}")),
+            },
+        };
+        if link.send(&came).is_err() {
             break;
         }
     }
     std::process::exit(1)
 }
 
-fn attempt(ToProbe { attempt, number }: ToProbe) -> FromProbe {
+fn make(attempt: Attempt, number: i64) -> FromProbe {
     let came: Came = match attempt {
         Attempt::Read(path) => files::read(&path),
         Attempt::Write(path) => files::write(&path),

@@ -5,6 +5,7 @@
 
 mod build;
 mod check;
+mod containment;
 mod count;
 mod demo;
 mod fetch;
@@ -58,6 +59,12 @@ const COMMANDS: &[Command] = &[
         summary: "measure everything into docs/performance.md",
         help: performance::PERFORMANCE_HELP,
         run: performance::performance,
+    },
+    Command {
+        name: "containment",
+        summary: "try every attack with each layer away, into docs/containment.md",
+        help: containment::HELP,
+        run: containment::run,
     },
     Command {
         name: "count",

@@ -4,6 +4,7 @@ mod bench;
 mod ends;
 mod explain;
 mod policy;
+mod probe;
 mod run;
 mod style;
 
@@ -36,6 +37,7 @@ enum Action {
     /// Check, explain, compare, weigh, try and learn policies.
     #[command(subcommand)]
     Policy(policy::Action),
+    Probe(Box<probe::Attack>),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Action::Doctor { programs, json } => examine(programs, json),
         Action::Bench(bench) => bench.go(),
         Action::Policy(action) => action.go(),
+        Action::Probe(probe) => probe.go(),
         Action::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "bulkhead", &mut script);

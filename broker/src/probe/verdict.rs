@@ -82,7 +82,7 @@ impl Probe {
     }
 
     /// Whether policy wants this layer.
-    fn has(&self, layer: Layer) -> bool {
+    pub(super) fn has(&self, layer: Layer) -> bool {
         self.policy.require.get(&layer).is_some_and(|requirement| *requirement != Requirement::Off)
     }
 }

@@ -9,6 +9,7 @@
 //! | [`compiler`] | broker and a hostile compiler | sealed rings |
 //! | [`probe`] | broker and what stands in for a worker in `bulkhead policy test` | sealed rings |
 
+pub mod attack;
 pub mod compiler;
 pub mod hot;
 pub mod launcher;

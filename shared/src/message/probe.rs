@@ -9,6 +9,7 @@
 //!
 //! A probe that made its attempt is ended: the next attempt has a process of its own.
 
+use super::attack::Targets;
 use crate::policy::Attempt;
 use serde::{Deserialize, Serialize};
 
@@ -18,12 +19,22 @@ pub const MAP_ONLY: i64 = 1;
 
 /// From the broker: what to try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToProbe {
-    /// The attempt. Paths are those in the worker.
-    pub attempt: Attempt,
-    /// What only the broker can tell of it: the pid to signal, the number of the system call, a number for the name of a new
-    /// file.
-    pub number: i64,
+pub enum ToProbe {
+    /// What a policy's test says.
+    Attempt {
+        /// The attempt. Paths are those in the worker.
+        attempt: Attempt,
+        /// What only the broker can tell of it: the pid to signal, the number of the system call, a number for the name of a
+        /// new file.
+        number: i64,
+    },
+    /// An attack of the battery ([`super::attack`]).
+    Attack {
+        /// Its name.
+        name: String,
+        /// What it aims at.
+        targets: Targets,
+    },
 }
 
 /// From the probe.
