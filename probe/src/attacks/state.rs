@@ -11,6 +11,10 @@ use nix::{
     },
     unistd::chdir,
 };
+use std::{
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+    os::fd::IntoRawFd,
+};
 
 /// Nice value of a control.
 pub const NICE: u64 = 5;
@@ -22,6 +26,8 @@ pub const AFFINITY: u64 = 1;
 const LEFT_OPEN: i32 = 100;
 /// And where the secret's file.
 const LEFT_FILE: i32 = 101;
+/// And where a namespace.
+const LEFT_NAMESPACE: i32 = 102;
 
 /// Leaves all of that in this process, but what would be in the way of other attacks.
 pub fn careless(name: &str, t: &Targets) {
@@ -33,6 +39,14 @@ pub fn careless(name: &str, t: &Targets) {
     let _ = chdir(t.folder.as_str());
     leave_open(&t.folder, LEFT_OPEN);
     leave_open(&format!("{}/secret", t.folder), LEFT_FILE);
+    // A namespace that can be entered, and sockets: one to accept on, one to send from.
+    leave_open("/proc/self/ns/uts", LEFT_NAMESPACE);
+    if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        && listener.set_nonblocking(true).is_ok()
+    {
+        let _ = listener.into_raw_fd();
+    }
+    let _ = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map(IntoRawFd::into_raw_fd);
     match name {
         "inherited-priority" => {
             let _ = sys(libc::SYS_setpriority, [0, 0, NICE]);

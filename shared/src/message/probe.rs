@@ -13,7 +13,7 @@ use super::attack::Targets;
 use crate::policy::Attempt;
 use serde::{Deserialize, Serialize};
 
-/// [`ToProbe::number`] of an [`Attempt::Allocate`] that no limit stands behind: memory is mapped, and not used, for it would
+/// The number of an [`Attempt::Allocate`] that no limit stands behind: memory is mapped, and not used, for it would
 /// be the host's.
 pub const MAP_ONLY: i64 = 1;
 
