@@ -5,6 +5,7 @@ use nix::{
     errno::Errno,
     sys::resource::{Resource, getrlimit, setrlimit},
 };
+use std::io;
 
 /// What to do where this process has no descriptor left.
 pub(crate) const DESCRIPTORS: &str = "this process has as many descriptors as it may: each worker takes six, and some more while it is started; raise \
@@ -28,6 +29,12 @@ fn cure(errno: Errno, maps: bool) -> Option<&'static str> {
 /// A step of the set-up that failed with this error, with the cure where a limit was met.
 pub(crate) fn failed(step: &str, errno: Errno) -> Outcome {
     with_cure(crate::process::failed(step, errno), cure(errno, false))
+}
+
+/// The same in other words, of a call that failed with this error.
+pub(crate) fn failed_by(step: &str, cause: String, error: &io::Error) -> Outcome {
+    let cure = error.raw_os_error().and_then(|errno| cure(Errno::from_raw(errno), false));
+    with_cure(crate::process::failed(step, cause), cure)
 }
 
 /// The same of making the rings.

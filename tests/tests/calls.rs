@@ -3,7 +3,7 @@
 use bulkhead::{
     Broker, Export, Outcome, Plugin, PluginOptions, Source, Value, policies, policy::Policy, value::Values,
 };
-use bulkhead_tests::{Scratch, guest, programs::programs};
+use bulkhead_tests::{Scratch, awaiting::join, guest, programs::programs};
 use std::time::Duration;
 
 struct Loaded {
@@ -211,6 +211,23 @@ fn a_batch_of_long_runs_comes_back_in_order() {
         .unwrap();
 
     assert!(back.iter().zip(&calls).all(|(back, call)| back == call) && back.len() == calls.len());
+}
+
+/// What there is no room for is sent while nobody waits with the arguments.
+#[test]
+fn long_runs_of_awaited_calls_go_in_and_out() {
+    let mut policy = standard();
+    policy.supervision.replicas_max = 2;
+    let loaded = load(&wat::parse_str(RUNS).unwrap(), policy);
+    let replicas = loaded.plugin.replicas();
+    let given: Vec<Value> =
+        [5_000_000, 3, 1 << 20, 70_000, 0, 300_000, 4_000_000].map(|n: usize| Value::Bytes(vec![n as u8; n])).into();
+
+    let back = join(given.iter().map(|bytes| replicas.call_async("bytes", vec![bytes.clone()])));
+
+    for (back, given) in back.into_iter().zip(given) {
+        assert!(back == Outcome::Returned(Values(vec![given])));
+    }
 }
 
 #[test]

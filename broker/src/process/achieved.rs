@@ -1,7 +1,7 @@
 //! What a locked-down process has achieved, as it shows from outside, and whether that is what policy requires.
 
 use super::{Process, failed};
-use crate::{launcher::Launcher, neighbours, verify};
+use crate::{exhausted, launcher::Launcher, neighbours, verify};
 use bulkhead_shared::{
     layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
@@ -16,8 +16,9 @@ use std::os::fd::AsFd;
 impl Process {
     /// The layers as /proc shows them, while the process waits for its load.
     pub(super) fn outside(&self, launcher: &Launcher) -> Result<verify::Seen, Outcome> {
-        let seen = verify::from_outside(self.pid, launcher.namespaces())
-            .map_err(|e| failed("look at the process from outside", format!("/proc/{}: {e}", self.pid)))?;
+        let seen = verify::from_outside(self.pid, launcher.namespaces()).map_err(|e| {
+            exhausted::failed_by("look at the process from outside", format!("/proc/{}: {e}", self.pid), &e)
+        })?;
         // The pid was read through the pidfd, and the process is not reaped while this still gives it.
         match verify::pid_of(self.begun.pidfd.as_fd()) {
             Some(pid) if pid == self.pid => Ok(seen),
