@@ -157,7 +157,11 @@ fn the_report_says_whose_net_namespace_it_is_and_what_stands_between_neighbours(
         (all, "landlock.scope and seccomp.main stand between them"),
     ] {
         let attacker = lab.attacker(policy);
-        let line = attacker.plugin().report().layers.iter().find(|line| line.layer == NamespaceNet).unwrap();
+        let line_of = |layer| attacker.plugin().report().layers.iter().find(|line| line.layer == layer);
+        // `standard` takes the scope where the kernel has it: before Linux 6.12 it is not there.
+        let scope = line_of(LandlockScope).is_some_and(|line| matches!(line.achieved, Achieved::Enforced { .. }));
+        let words = if words.starts_with("landlock.scope") && !scope { "seccomp.main alone stands" } else { words };
+        let line = line_of(NamespaceNet).unwrap();
         let evidence = format!("{:?}", line.achieved);
         assert!(matches!(line.achieved, Achieved::Enforced { .. }) && evidence.contains(words), "{evidence}");
         assert!(evidence.contains("to raise one, and to make a raw socket, gave EPERM"), "{evidence}");

@@ -27,7 +27,7 @@ pub fn run(tools: &Tools, folder: &Path) -> Result<(), Failure> {
     let mut log = File::create(folder.join("output.log")).map_err(failed)?;
     let mut command = tools.command("qemu-system-x86_64", folder);
     // Not KVM: with it the kernel does not come up on every machine, and nothing here is about speed.
-    command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2,cores=1,threads=2", "-m", "2048"]);
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"]);
     command.args(["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"]);
     // The kernel speaks on the first serial port, the tests on the second: a login prompt or a message of the kernel in the
     // middle of a line would garble them.
