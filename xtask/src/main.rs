@@ -13,6 +13,7 @@ mod flame;
 mod fuzz;
 mod guests;
 mod performance;
+mod section;
 mod step;
 mod test;
 mod vm;

@@ -1,7 +1,7 @@
 //! `cargo xtask peers` and `cargo xtask performance`
 
 use crate::{
-    Failure, build,
+    Failure, build, section,
     step::{cargo, programs, root, run as step, target},
 };
 use std::{
@@ -29,9 +29,6 @@ Runs `cargo xtask peers`, then `bulkhead bench --growth --markdown`. Only what s
 figures mean is a person's to say. Takes about ten minutes once everything is built: use a machine that does nothing else.
 ";
 
-const BEGIN: &str = "<!-- begin: written by `cargo xtask performance` -->\n";
-const END: &str = "<!-- end -->\n";
-
 pub fn peers(args: &[String]) -> Result<(), Failure> {
     if let Some(other) = args.iter().find(|arg| !["--markdown", "--quick"].contains(&arg.as_str())) {
         return Err(format!("{other:?} is not understood; see --help"));
@@ -51,18 +48,13 @@ pub fn performance(args: &[String]) -> Result<(), Failure> {
         true => build::both()?,
         false => drop(measure_peers(&quick)?),
     }
-    let document = root().join("docs/performance.md");
-    let text = fs::read_to_string(&document).map_err(|e| format!("{}: {e}", document.display()))?;
-    let (before, rest) = text.split_once(BEGIN).ok_or("docs/performance.md has lost its first marker")?;
-    let (_, after) = rest.split_once(END).ok_or("docs/performance.md has lost its second marker")?;
     let mut bench = Command::new(programs().join("bulkhead"));
     bench.args(["bench", "--growth", "--markdown", "--svg", "docs/layers.svg"]).args(&quick).current_dir(root());
     if kept().exists() {
         bench.arg("--peers").arg(kept());
     }
     let measured = heard(bench)?;
-    fs::write(&document, format!("{before}{BEGIN}\n{}\n{END}{after}", measured.trim_end()))
-        .map_err(|e| format!("{}: {e}", document.display()))
+    section::replace("docs/performance.md", "performance", &measured)
 }
 
 fn kept() -> PathBuf {
