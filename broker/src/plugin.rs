@@ -169,7 +169,7 @@ impl Plugin {
         results: &mut Vec<Value>,
         timeout: Option<Duration>,
     ) -> Result<(), Outcome> {
-        let number = self.own(export)?;
+        let number = self.exports.number(export)?;
         self.invoke(Request::Bound(number, args), results, None, timeout).0
     }
 
@@ -185,14 +185,9 @@ impl Plugin {
         calls: impl IntoIterator<Item = &'a [Value]>,
         mut each: impl FnMut(Result<&[Value], Outcome>),
     ) -> Result<(), Outcome> {
-        let number = self.own(export)?;
+        let number = self.exports.number(export)?;
         let mut calls = calls.into_iter();
         self.invoke(Request::Many(number, &mut calls, &mut each), &mut Vec::new(), None, None).0
-    }
-
-    fn own(&self, export: &Export) -> Result<u32, Outcome> {
-        let refusal = || Outcome::Refused(Refusal { message: "the export is another plugin's".to_owned() });
-        self.exports.number(export).ok_or_else(refusal)
     }
 
     /// Runs the plugin as a command.

@@ -19,7 +19,7 @@ use crate::{
 use bulkhead_shared::{
     describe::Description,
     message::worker::Call,
-    outcome::{Outcome, Refusal},
+    outcome::Outcome,
     value::{Value, Values},
 };
 use group::Group;
@@ -107,7 +107,7 @@ impl Replicas {
         results: &mut Vec<Value>,
         timeout: Option<Duration>,
     ) -> Result<(), Outcome> {
-        let number = self.own(export)?;
+        let number = self.group.number(export)?;
         self.invoke(Request::Bound(number, args), results, timeout)
     }
 
@@ -118,7 +118,7 @@ impl Replicas {
         calls: impl IntoIterator<Item = &'a [Value]>,
         mut each: impl FnMut(Result<&[Value], Outcome>),
     ) -> Result<(), Outcome> {
-        let number = self.own(export)?;
+        let number = self.group.number(export)?;
         let mut calls = calls.into_iter();
         self.invoke(Request::Many(number, &mut calls, &mut each), &mut Vec::new(), None)
     }
@@ -149,7 +149,7 @@ impl Replicas {
 
     /// As [`Replicas::call_export_within`], to be awaited: see [`Calling`].
     pub fn call_export_async_within(&self, export: &Export, args: Vec<Value>, timeout: Option<Duration>) -> Calling {
-        Calling::new(&self.group, self.own(export).map(|number| Wanted::Bound(number, args)), timeout)
+        Calling::new(&self.group, self.group.number(export).map(|number| Wanted::Bound(number, args)), timeout)
     }
 
     /// What the replicas were refused, as [`Plugin::take_denials`](crate::Plugin::take_denials).
@@ -176,11 +176,6 @@ impl Replicas {
     /// have new ones, under the policy in force then.
     pub fn replace_workers(&self) {
         self.group.replace();
-    }
-
-    fn own(&self, export: &Export) -> Result<u32, Outcome> {
-        let refusal = || Outcome::Refused(Refusal { message: "the export is another plugin's".to_owned() });
-        self.group.number(export).ok_or_else(refusal)
     }
 
     /// The worker says what there is instead.

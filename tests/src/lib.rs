@@ -17,6 +17,7 @@ pub mod reference;
 pub mod run;
 pub mod running;
 pub mod scratch;
+pub mod shared_plugin;
 pub mod skip;
 
 pub use finished::Finished;

@@ -115,8 +115,8 @@ impl Group {
         pool.exports.find(path).or_else(|| find(Arc::make_mut(&mut pool.exports)))
     }
 
-    /// What workers know this export by.
-    pub fn number(&self, export: &Export) -> Option<u32> {
+    /// What workers know this export by; refused if it is another plugin's.
+    pub fn number(&self, export: &Export) -> Result<u32, Outcome> {
         lock(&self.pool).exports.number(export)
     }
 
