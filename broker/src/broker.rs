@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     kept::Kept,
     launcher::Launcher,
+    loading::Loads,
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
     policies::{self, Site, in_force::InForce},
@@ -100,9 +101,20 @@ impl BrokerBuilder {
         let launcher = Arc::new(Launcher::start(&programs.launcher)?);
         let batteries = Mutex::new(HashMap::new());
         let cells = Cells::new(programs.clone(), cgroups.clone(), launcher.clone());
-        let (kept, reactor) = (Kept::default(), Reactor::default());
+        let (kept, loads, reactor) = (Kept::default(), Loads::default(), Reactor::default());
         Ok(Broker {
-            inner: Arc::new(Inner { programs, cache, cgroups, policies, batteries, kept, cells, reactor, launcher }),
+            inner: Arc::new(Inner {
+                programs,
+                cache,
+                cgroups,
+                policies,
+                batteries,
+                kept,
+                cells,
+                loads,
+                reactor,
+                launcher,
+            }),
         })
     }
 
@@ -224,6 +236,8 @@ pub(crate) struct Inner {
     pub kept: Kept,
     // Before the launcher: dropping it ends the thread that has the launcher, too.
     pub cells: Cells,
+    /// How long plugins take to be loaded.
+    pub loads: Loads,
     /// Waits for the calls that are awaited.
     pub reactor: Reactor,
     // Last: dropping it ends every process.

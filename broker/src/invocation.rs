@@ -4,7 +4,7 @@ use crate::{
     denials::Denials,
     learn,
     process::{Process, Woken, protocol, refused_call, timed_out},
-    stdio::{Collected, Next, Offer, Streams},
+    stdio::{self, Collected, Next, Offer, Streams},
 };
 use bulkhead_shared::{
     message::{
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Input that waits for room on the ring, in bytes, beyond which no more is taken from the caller.
 const QUEUED_INPUT: usize = 64 * 1024;
+/// Most input that can wait for room when a call is over: one piece more, and the head of its message.
+const MOST_INPUT: usize = QUEUED_INPUT + stdio::CHUNK + 64;
 /// Bytes of the ring that a worker writes.
 pub(crate) const REPLY_RING: u32 = 64 * 1024;
 
@@ -213,7 +215,8 @@ impl Invocation {
         // What of the call that was sent last there was no room for.
         let mut rest: &[u8] = &[];
         loop {
-            while sent - answered < most && process.link.queued_bytes() == 0 {
+            // One at least, whatever waits before it: input that the guest of a run did not read.
+            while sent == answered || (sent - answered < most && process.link.queued_bytes() == 0) {
                 let Some(args) = calls.next() else { break };
                 sent += 1;
                 rest = process.link.send_call(&hot::Call { id: sent, export, args }).map_err(unsent)?;
@@ -227,7 +230,7 @@ impl Invocation {
             (self.until, self.signalled) = (self.deadline, false);
             let end = self.follow(around, process, pace, &mut rest, results)?;
             if answered == sent {
-                all_was_sent(rest)?;
+                self.all_was_sent(process, rest)?;
             }
             match end {
                 End::Returned => each(Ok(results)),
@@ -261,8 +264,21 @@ impl Invocation {
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
         let end = self.follow(around, process, pace, &mut rest, results)?;
-        all_was_sent(rest)?;
+        self.all_was_sent(process, rest)?;
         Ok(end)
+    }
+
+    /// Nobody can answer what was not said to its end: with `rest`, what waits for room when a call is over is input that its guest
+    /// did not read. A worker that answers sooner would leave the broker with a message more at each call.
+    pub fn all_was_sent(&self, process: &Process, rest: &[u8]) -> Result<(), Outcome> {
+        let input = if self.streams.is_some() { MOST_INPUT } else { 0 };
+        let queued = process.link.queued_bytes();
+        match rest.is_empty() && queued <= input {
+            true => Ok(()),
+            false => Err(Outcome::Violation(Violation::Protocol {
+                what: format!("an answer to a call of which not all was sent yet: {queued} bytes waited"),
+            })),
+        }
     }
 
     /// Follows a call to its end. `rest` is what of it, or of the one after it, there was no room for yet.
@@ -474,16 +490,6 @@ pub(crate) fn unsent(error: ring::Error) -> Outcome {
     match error {
         ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the call: {e}") }),
         e => protocol(e),
-    }
-}
-
-/// Nobody can answer what was not said to its end.
-pub(crate) fn all_was_sent(rest: &[u8]) -> Result<(), Outcome> {
-    match rest {
-        [] => Ok(()),
-        _ => Err(Outcome::Violation(Violation::Protocol {
-            what: format!("an answer to a call of which {} bytes were not sent yet", rest.len()),
-        })),
     }
 }
 

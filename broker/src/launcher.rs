@@ -12,7 +12,7 @@ use crate::{
 };
 use bulkhead_shared::{
     VERSION, codec,
-    message::launcher::{Event, Identity, ProcessId, Request, Start},
+    message::launcher::{Event, Fork, Identity, ProcessId, Request, Start},
     outcome::{Death, SetupFailure},
     packet,
 };
@@ -230,19 +230,15 @@ impl Launcher {
         self.suspected.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the parent was suspected since this was last asked.
-    pub fn is_suspected(&self) -> bool {
-        self.suspected.swap(false, Ordering::Relaxed)
-    }
-
-    /// Starts a process. The request's id is filled in here.
+    /// Starts a process. The request's id is filled in here, and whether a fork wants a fresh parent.
     pub fn start_process(&self, mut start: Start, descriptors: &[BorrowedFd<'_>]) -> Result<Begun, StartError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         start.id = id;
         let (tell, told) = mpsc::channel();
         lock(&self.shared.starting).insert(id, tell);
         lock(&self.shared.living).insert(id, Arc::new(Exit::default()));
-        let sent = self.send(&Request::Start(Box::new(start)), descriptors);
+        let mut request = Request::Start(Box::new(start));
+        let sent = self.send(&mut request, descriptors);
         let result = sent.and_then(|()| match told.recv_timeout(PATIENCE) {
             Ok(result) => result,
             Err(_) => Err(StartError::new("ask the launcher", "it did not answer, or is gone")),
@@ -250,14 +246,22 @@ impl Launcher {
         lock(&self.shared.starting).remove(&id);
         if result.is_err() {
             lock(&self.shared.living).remove(&id);
+            // It may not have come as far as to a new parent.
+            if forks(&mut request).is_some_and(|fork| fork.fresh) {
+                self.suspect();
+            }
         }
         result
     }
 
-    fn send(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<(), StartError> {
+    fn send(&self, request: &mut Request, descriptors: &[BorrowedFd<'_>]) -> Result<(), StartError> {
         let step = "ask the launcher";
-        let bytes = codec::encode(request).map_err(|e| StartError::new(step, e))?;
         let requests = lock(&self.requests);
+        // With the lock: nothing that is sent later may be forked from a parent that was suspected before.
+        if let Some(fork) = forks(request) {
+            fork.fresh = self.suspected.swap(false, Ordering::Relaxed);
+        }
+        let bytes = codec::encode(request).map_err(|e| StartError::new(step, e))?;
         // The message first: the packet announces it.
         requests.messages.send(&bytes).map_err(|e| StartError::new(step, e))?;
         packet::send(requests.descriptors.as_fd(), &0u64.to_ne_bytes(), descriptors)
@@ -265,11 +269,19 @@ impl Launcher {
     }
 }
 
+/// What a request says of a fork.
+fn forks(request: &mut Request) -> Option<&mut Fork> {
+    match request {
+        Request::Start(start) => start.fork.as_mut(),
+        _ => None,
+    }
+}
+
 impl Drop for Launcher {
     fn drop(&mut self) {
         // Whoever was killed is to be reaped by it.
         self.graveyard.close();
-        let _ = self.send(&Request::Stop, &[]);
+        let _ = self.send(&mut Request::Stop, &[]);
         let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         if poll(&mut ended, PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX)).unwrap_or(0) == 0 {
             let _ = crate::sys_unsafe::pidfd_kill(self.pidfd.as_fd());

@@ -22,12 +22,13 @@ use bulkhead_shared::{
     outcome::Outcome,
     value::{Value, Values},
 };
-use group::Group;
+use group::{Group, Member};
 use std::{
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
+use waiting::Turn;
 
 /// A plugin that is shared: a handle that may be cloned and used by many threads, and of which calls can be awaited. Made by
 /// [`Plugin::replicas`](crate::Plugin::replicas).
@@ -191,19 +192,45 @@ impl Replicas {
         timeout: Option<Duration>,
     ) -> Result<(), Outcome> {
         let asked = Instant::now();
-        let mut member = self.group.take(asked, timeout)?;
+        let member = self.group.take(asked, timeout)?;
         let began = Instant::now();
         let limit = limits::within(&member.worker.recipe.policy, timeout);
+        // It came when the time was over: it is not to be ended for what the others took.
+        if began >= asked + limit {
+            let none = self.group.none_in_time(limit);
+            self.group.give(member, Turn::Once);
+            return Err(none);
+        }
+        let mut in_use = InUse { group: &self.group, member: Some(member) };
+        let Some(member) = &mut in_use.member else { return Err(self.group.none_in_time(limit)) };
         let mut invocation = Invocation::new(member.next_call(), limit, asked + limit, None);
         let exports = member.exports.clone();
         let (ended, healthy) =
             member.worker.call(began, &exports, &mut invocation, request, results, &mut member.report);
         member.used_until(invocation.id);
-        match &ended {
-            Err(outcome) if !healthy => self.group.lost(&member, Some(outcome)),
-            _ => self.group.give(member, false),
+        if let Some(member) = in_use.member.take() {
+            match &ended {
+                Err(outcome) if !healthy => self.group.lost(&member, Some(outcome)),
+                _ => self.group.give(member, Turn::Once),
+            }
         }
         ended
+    }
+}
+
+/// A worker while it is called. Where the caller's own code panics in the middle of a batch, the worker goes with the panic, and
+/// its place is another's.
+struct InUse<'a> {
+    group: &'a Arc<Group>,
+    member: Option<Box<Member>>,
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        if let Some(mut member) = self.member.take() {
+            member.worker.process.kill();
+            self.group.lost(&member, None);
+        }
     }
 }
 

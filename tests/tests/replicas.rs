@@ -1,17 +1,13 @@
 //! A plugin that several threads call at the same time.
 
-use bulkhead::{Broker, Outcome, Plugin, PluginOptions, Replicas, Source, Value, outcome::Class, policy::Policy};
+use bulkhead::{Broker, Outcome, Plugin, Replicas, Source, Value, outcome::Class, policy::Policy};
 use bulkhead_tests::{
     Scratch,
     guest::assemble,
     programs::{lasting, programs},
     shared_plugin::{broker, load, replicated, soon},
 };
-use std::{
-    collections::BTreeSet,
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, fs, thread, time::Duration};
 
 /// Counts its calls; hangs.
 const GUEST: &str = r#"(module
