@@ -3,7 +3,10 @@
 
 use crate::guest::Guest;
 use std::sync::OnceLock;
-use wasmtime::{Config, Linker, Result};
+use wasmtime::{Config, Linker, Result, error::Context as _};
+
+/// Stands in every program that was built with this file, and a test looks for it.
+const MARK: &str = "a fault that a test put into this worker";
 
 /// The places where something can be wrong.
 pub struct Faults {
@@ -28,5 +31,5 @@ pub(crate) fn configure(config: &mut Config) {
 }
 
 pub(crate) fn link(linker: &mut Linker<Guest>) -> Result<()> {
-    FAULTS.get().map_or(Ok(()), |faults| (faults.link)(linker))
+    FAULTS.get().map_or(Ok(()), |faults| (faults.link)(linker).context(MARK))
 }

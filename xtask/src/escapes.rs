@@ -45,7 +45,10 @@ fn document(kernel: &str, day: &str, [escapes, guests, chosen, all]: [&str; 4]) 
     let mut lines = all.lines();
     let mut number = || lines.next().and_then(|line| line.parse::<u32>().ok()).ok_or("no numbers of attacks");
     let (attacks, same) = (number()?, number()?);
-    let other: String = lines.map(|line| format!("{line}\n")).collect();
+    let mut other: String = lines.map(|line| format!("{line}\n")).collect();
+    if !other.is_empty() {
+        other.push('\n');
+    }
     let rows = chosen.lines().count();
     Ok(format!(
         "Made by `cargo xtask escapes` on {kernel}, {day}, under the policy `standard`.
@@ -53,8 +56,11 @@ fn document(kernel: &str, day: &str, [escapes, guests, chosen, all]: [&str; 4]) 
 Faults like those of published advisories, injected by us into a test-only build of the worker (`tests/faulty`: the worker's own
 code and lock-down, with places for faults that what ships is built without). Each guest is run twice: *without*, in a plain
 program that embeds the same runtime with the same faults in one process; *with*, in the worker. The advisories are models:
-none of their code is here, and that a fault is like theirs is our reading of them. {ESCAPES} escapes; in each of them the broker
-and a second plugin went on, and a process of the host's that was aimed at found nothing done to it.
+none of their code is here, and that a fault is like theirs is our reading of them. Guests that take their process over find their
+way by themselves (where the host's object is, where the program is), and have a function of the program called that nobody
+called; the code behind it is that of `bulkhead probe`, linked into the test-only build, where an attacker would have to put it
+together of what is there, since no memory becomes executable any more. Of {ESCAPES} escapes, in each the broker and a second plugin went on, and
+the process that attacks aim at found nothing done to it.
 
 | fault | model | without | with | stopped by | recorded |
 |---|---|---|---|---|---|
@@ -70,11 +76,9 @@ The same wishes without any fault: the runtime refuses them before anything of t
 
 The guest of the first escape makes the attacks of `bulkhead probe` in the worker that it has taken over. All {attacks} were made
 there and, one by one, in `bulkhead-probe-worker`: {same} have the same answer in both, by the error number, the signal or the
-name of the refused call. None got through. {rows} of them, of each aim three, with their control and with the layer that
-answered:
+name of the refused call. None got through. {rows} of them, of each aim three, with their control and the layer that answered:
 
-{other}
-| aim | attack | what it does | control | stopped by | recorded | in the probe |
+{other}| aim | attack | what it does | control | stopped by | recorded | in the probe |
 |---|---|---|---|---|---|---|
 {chosen}"
     ))

@@ -6,7 +6,7 @@ use crate::{
     plain::{Plain, Said, distance},
     target::Target,
 };
-use bulkhead::{Outcome, Plugin, Value, policy::Policy, probe::Came};
+use bulkhead::{Outcome, Plugin, Value, layer::Layer, policy::Policy, probe::Came};
 use bulkhead_shared::message::attack::Targets;
 use std::time::Duration;
 
@@ -62,24 +62,52 @@ pub fn everything_in_a_plain_program(lab: &Lab, guest: &str) -> String {
         let came = plain.call(&format!("0 attack {distance} {}", order::AT));
         assert_eq!(came, Said::Returned(vec![0]), "without Bulkhead, {name} does not work");
     }
-    WANTED.iter().map(|name| format!("{name}: it works")).collect::<Vec<_>>().join("; ")
+    grouped(WANTED.iter().map(|name| (*name, "it works".to_owned())))
 }
 
-/// What it gets of them in a worker: nothing. What it comes to, and what is recorded of it.
+/// What a guest gets of [`WANTED`] in a worker: nothing.
+pub struct Nothing {
+    /// What each of them comes to.
+    pub with: String,
+    /// The layers that answer.
+    pub stopped_by: String,
+    /// What the broker has recorded.
+    pub recorded: String,
+}
+
+/// Makes them all.
 #[track_caller]
-pub fn nothing_in_a_worker(lab: &mut Lab, hijacked: &mut Hijacked) -> (String, String) {
+pub fn nothing_in_a_worker(lab: &mut Lab, hijacked: &mut Hijacked) -> Nothing {
     let target = Target::new(&standard());
-    let (mut with, mut of_it) = (Vec::new(), Vec::new());
+    let attacks = lab.broker.attacks(standard()).unwrap_or_else(|e| panic!("{e:#?}"));
+    let (mut with, mut layers, mut of_it) = (Vec::new(), Vec::new(), Vec::new());
     for (index, name) in WANTED.into_iter().enumerate() {
         let outcome = hijacked.attack(name, &target.targets, PATIENCE);
         let came = came(&outcome);
-        assert!(came.stopped() && !matches!(came, Came::NotTried { .. }), "{name}: {came}");
+        assert!(came.stopped(), "{name}: {came}");
         lab.assert_neighbour_goes_on(index as i32 + 1);
-        with.push(format!("{name}: {}", short(&came)));
-        of_it.push(format!("{name}: {}", recorded(&outcome)));
+        let attack = attacks.attacks().iter().find(|attack| attack.name == name);
+        let stopped = attack.and_then(|attack| attacks.stopped_by(attack, &came));
+        let stopped = stopped.unwrap_or_else(|| panic!("{name}: nobody knows what stopped it"));
+        assert!(!stopped.layers.is_empty(), "{name}: {stopped:?}");
+        layers.push((name, stopped.layers.iter().map(Layer::to_string).collect::<Vec<_>>().join(", ")));
+        with.push((name, short(&came)));
+        of_it.push((name, recorded(&outcome)));
     }
     assert_eq!(target.touched(), Vec::<String>::new());
-    (with.join("; "), of_it.join("; "))
+    Nothing { with: grouped(with), stopped_by: grouped(layers), recorded: grouped(of_it) }
+}
+
+/// Names with the same answer together: `read, write: ENOENT; fork: violation`.
+fn grouped(answers: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for (name, answer) in answers {
+        match groups.iter_mut().find(|(known, _)| *known == answer) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((answer, vec![name])),
+        }
+    }
+    groups.iter().map(|(answer, names)| format!("{}: {answer}", names.join(", "))).collect::<Vec<_>>().join("; ")
 }
 
 /// An end in a few words: of a refused call the name alone, since its arguments are addresses.

@@ -1,13 +1,14 @@
 //! Host calls that do what the guest tells them to.
 
 use crate::{
-    lab::{Lab, recorded, returned, standard},
+    lab::{Lab, recorded, returned, standard, without},
     plain::{Plain, Said},
     record::Escape,
 };
 use bulkhead::{
     Outcome, Value,
-    outcome::{Phase, Violation},
+    layer::Layer,
+    outcome::{MemoryLimit, Phase, Violation},
     policy::Interrupt,
 };
 use std::time::Duration;
@@ -30,7 +31,10 @@ fn a_guest_that_sizes_the_hosts_memory_gets_its_workers_share() {
     let small = plugin.call("reserve", &[Value::S64(1 << 20)]);
     let outcome = plugin.call("reserve", &[Value::S64(2 * GIB)]);
 
+    let then = lab.load("escape-hosts", without(Layer::ResourceLimits), None).call("reserve", &[Value::S64(2 * GIB)]);
+
     assert_eq!(took, Said::Returned(vec![2 * GIB]));
+    assert!(matches!(then, Outcome::OutOfMemory(MemoryLimit::Kernel { .. })), "{then:?}");
     assert!(memory >= 2 * GIB as u64, "{memory}");
     assert_eq!(small, returned(Value::S64(1 << 20)));
     // Before it aborts it says why, by a call that no worker has.
@@ -44,7 +48,7 @@ fn a_guest_that_sizes_the_hosts_memory_gets_its_workers_share() {
         model: "GHSA-x84v-gj2h-g759",
         without: format!("2 GiB are taken at once: the program uses {} MiB, and takes more with each call", memory >> 20),
         with: "the worker does not get the memory, says so on standard error, which it has no system call for, and is ended; 1 MiB it gets".to_owned(),
-        stopped_by: "rlimits (process.memory)".to_owned(),
+        stopped_by: "rlimits; with those taken away cgroup.memory, which kills".to_owned(),
         recorded: recorded(&outcome),
     }
     .record();

@@ -2,6 +2,7 @@
 
 use bulkhead::{
     Broker, Outcome, Plugin, PluginOptions, Source, Value,
+    layer::{Layer, Requirement},
     outcome::{MemoryLimit, Violation},
     policies,
     policy::{DirGrant, Policy, unit},
@@ -11,6 +12,7 @@ use bulkhead::{
 use bulkhead_tests::{
     Scratch, guest,
     programs::{FAULTY, programs},
+    skip,
 };
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
@@ -92,6 +94,22 @@ impl Lab {
     }
 }
 
+/// Whether this process is root; otherwise the test is skipped: attacks on what only root has show nothing to others.
+pub fn root(test: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        skip(test, "it wants root: run the tests as root");
+    }
+    root
+}
+
+/// The policy `standard` without this layer.
+pub fn without(layer: Layer) -> Policy {
+    let mut policy = standard();
+    policy.require.insert(layer, Requirement::Off);
+    policy
+}
+
 /// The policy `standard`.
 pub fn standard() -> Policy {
     policies::find("standard", &[]).unwrap_or_else(|e| panic!("{e}"))
@@ -125,10 +143,14 @@ pub fn came(outcome: &Outcome) -> Came {
 pub fn recorded(outcome: &Outcome) -> String {
     let class = outcome.class().map_or_else(|| "no end".to_owned(), |class| class.to_string());
     match outcome {
-        Outcome::Returned(_) => "nothing: the worker lives on".to_owned(),
+        Outcome::Returned(_) => "nothing, the worker lives on".to_owned(),
         Outcome::Violation(Violation::Syscall { name, .. }) => format!("violation, {name} ({class})"),
         Outcome::Violation(Violation::Filter) => format!("violation, SIGSYS ({class})"),
         Outcome::Violation(Violation::Fault { signal }) => format!("violation, {signal} ({class})"),
+        Outcome::Violation(Violation::Protocol { what }) => {
+            // Where it panicked is of no use to a reader of the document.
+            format!("violation, {} ({class})", what.split(": panicked at").next().unwrap_or(what))
+        }
         Outcome::Violation(other) => format!("violation, {other:?} ({class})"),
         Outcome::TimedOut { limit, .. } => format!("out of time after {} ({class})", unit::time_text(*limit)),
         Outcome::OutOfMemory(MemoryLimit::Kernel { limit }) => {

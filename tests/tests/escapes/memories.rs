@@ -52,7 +52,7 @@ fn what_one_plugin_leaves_behind_no_other_finds() {
         without: "what one guest wrote, another one reads".to_owned(),
         with: "another plugin reads zeros. Not stopped: the next call of the same plugin reads it, also with `invocation.instance = \"fresh\"`, which is the runtime's word".to_owned(),
         stopped_by: "a process for each plugin".to_owned(),
-        recorded: "nothing: it is memory of the worker's own".to_owned(),
+        recorded: "nothing, it is memory of the worker's own".to_owned(),
     }
     .record();
 }

@@ -1,12 +1,12 @@
 //! Names of files that are not looked at.
 
 use crate::{
-    lab::{Lab, standard},
+    lab::{Lab, standard, without},
     order,
     plain::{Plain, Said},
     record::Escape,
 };
-use bulkhead::{Outcome, Plugin, Value};
+use bulkhead::{Outcome, Plugin, Value, layer::Layer};
 use std::os::unix::fs::symlink;
 
 /// Where the guest has the name.
@@ -89,6 +89,11 @@ fn a_name_that_nobody_looks_at_leads_nowhere_in_a_worker() {
         assert!(read > 0, "without Bulkhead, {name}: {read}");
         assert_eq!(of_worker(&mut plugin, "read", name), -enoent, "{name}");
     }
+    // Nor where the names are all there is to it.
+    let mut plugin = lab.load("escape-paths", without(Layer::LandlockFs), Some("granted"));
+    for name in &names {
+        assert_eq!(of_worker(&mut plugin, "read", name), -enoent, "without Landlock, {name}");
+    }
     assert_eq!(of_plain(&mut plain, "make", "../outside/plain"), 0);
     assert_eq!(of_worker(&mut plugin, "make", "../outside/worker"), enoent);
 
@@ -108,8 +113,8 @@ fn a_name_that_nobody_looks_at_leads_nowhere_in_a_worker() {
             names.len(),
             names.len()
         ),
-        stopped_by: "namespace.mount".to_owned(),
-        recorded: "nothing: the worker lives on".to_owned(),
+        stopped_by: "namespace.mount, with landlock.fs behind it and without".to_owned(),
+        recorded: "nothing, the worker lives on".to_owned(),
     }
     .record();
 }
