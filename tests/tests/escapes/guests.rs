@@ -4,10 +4,7 @@ use crate::{
     lab::{Lab, standard},
     record::leave,
 };
-use bulkhead::{
-    Outcome, PluginOptions, Source, Value,
-    policy::{DirGrant, Policy},
-};
+use bulkhead::{Outcome, PluginOptions, Source, Value, policy::DirGrant};
 use bulkhead_tests::guest::assemble;
 use std::{fmt::Write as _, time::Duration};
 
@@ -15,7 +12,7 @@ use std::{fmt::Write as _, time::Duration};
 struct Wish {
     aim: &'static str,
     what: &'static str,
-    /// The guest's text, in a module.
+    /// What is in the guest's module, or the whole text of a component.
     text: &'static str,
     answer: Answer,
 }
@@ -24,6 +21,8 @@ struct Wish {
 enum Answer {
     /// One of WASI's errors: its number and its name.
     Errno(i32, &'static str),
+    /// The error of WASI's preview 2 that it has for this.
+    Denied,
     /// A number: what an instruction gives where it fails, or how many there are.
     Number(i32),
     /// A trap with these words in it.
@@ -34,7 +33,41 @@ enum Answer {
     NotLoaded(&'static str),
 }
 
-use Answer::{Errno, Late, NotLoaded, Number, Trap};
+use Answer::{Denied, Errno, Late, NotLoaded, Number, Trap};
+
+/// A component that makes a TCP socket: 0 where it gets one, 256 and an error where it does not.
+const SOCKETS: &str = r#"(component
+  (import "wasi:sockets/network@0.2.0" (instance $network
+    (type $codes (enum "unknown" "access-denied" "not-supported" "invalid-argument" "out-of-memory" "timeout"
+      "concurrency-conflict" "not-in-progress" "would-block" "invalid-state" "new-socket-limit" "address-not-bindable"
+      "address-in-use" "remote-unreachable" "connection-refused" "connection-reset" "connection-aborted" "datagram-too-large"
+      "name-unresolvable" "temporary-resolver-failure" "permanent-resolver-failure"))
+    (export "error-code" (type (eq $codes)))
+    (type $families (enum "ipv4" "ipv6"))
+    (export "ip-address-family" (type (eq $families)))))
+  (alias export $network "error-code" (type $error))
+  (alias export $network "ip-address-family" (type $family))
+  (import "wasi:sockets/tcp@0.2.0" (instance $tcp (export "tcp-socket" (type (sub resource)))))
+  (alias export $tcp "tcp-socket" (type $socket))
+  (import "wasi:sockets/tcp-create-socket@0.2.0" (instance $create
+    (alias outer 1 $error (type $e)) (alias outer 1 $family (type $f)) (alias outer 1 $socket (type $s))
+    (export "create-tcp-socket" (func (param "address-family" $f) (result (result (own $s) (error $e)))))))
+  (core module $libc (memory (export "memory") 1))
+  (core instance $libc (instantiate $libc))
+  (core func $create (canon lower (func $create "create-tcp-socket") (memory (core memory $libc "memory"))))
+  (core module $m
+    (import "libc" "memory" (memory 1))
+    (import "sockets" "create" (func $create (param i32 i32)))
+    (func (export "try") (result i32)
+      (call $create (i32.const 0) (i32.const 64))
+      (if (i32.eqz (i32.load8_u (i32.const 64))) (then (return (i32.const 0))))
+      (i32.add (i32.const 256) (i32.load8_u (i32.const 68)))))
+  (core instance $i (instantiate $m
+    (with "libc" (instance $libc))
+    (with "sockets" (instance (export "create" (func $create))))))
+  (func (export "try") (result u32) (canon lift (core func $i "try"))))"#;
+/// What it answers for access-denied.
+const ACCESS_DENIED: u32 = 257;
 
 const WISHES: &[Wish] = &[
     Wish {
@@ -67,6 +100,7 @@ const WISHES: &[Wish] = &[
             (func (export "try") (result i32) (call $accept (i32.const 3) (i32.const 0) (i32.const 0)))"#,
         answer: Errno(57, "notsock"),
     },
+    Wish { aim: "network", what: "makes a TCP socket (preview 2, `create-tcp-socket`)", text: SOCKETS, answer: Denied },
     Wish {
         aim: "processes",
         what: "sends itself SIGKILL (`proc_raise`)",
@@ -162,20 +196,18 @@ const WISHES: &[Wish] = &[
     },
 ];
 
-fn policy() -> Policy {
-    let mut policy = standard();
-    policy.invocation.timeout = Duration::from_millis(500);
-    policy
-}
+/// The time of a call that is to be late.
+const TIME: Duration = Duration::from_millis(500);
 
 /// What a wish comes to, or why its guest is not loaded.
 fn outcome(lab: &Lab, wish: &Wish) -> Outcome {
-    let mut options = PluginOptions::new(policy());
+    let mut options = PluginOptions::new(standard());
     let host = lab.scratch.path().join("granted").display().to_string();
     options.dirs = vec![DirGrant { host, guest: "/".to_owned(), writable: true, quota: None }];
-    let guest = assemble(&format!("(module {})", wish.text));
+    let whole = wish.text.starts_with("(component");
+    let guest = assemble(&if whole { wish.text.to_owned() } else { format!("(module {})", wish.text) });
     match lab.broker.load(Source::Bytes(&guest), options) {
-        Ok(mut plugin) => plugin.call("try", &[]),
+        Ok(mut plugin) => plugin.call_within("try", &[], matches!(wish.answer, Late).then_some(TIME)),
         Err(outcome) => outcome,
     }
 }
@@ -188,6 +220,9 @@ fn said(outcome: &Outcome, answer: &Answer) -> Option<String> {
         }
         (Outcome::Returned(values), Errno(number, name)) if values.0 == [Value::S32(*number)] => {
             Some(format!("WASI's error `{name}`; the guest goes on"))
+        }
+        (Outcome::Returned(values), Denied) if values.0 == [Value::U32(ACCESS_DENIED)] => {
+            Some("WASI's error `access-denied`; the guest goes on".to_owned())
         }
         (Outcome::Trapped(trap), Trap(words)) if trap.message.contains(words) => Some(format!("trap: {words}")),
         (Outcome::TimedOut { .. }, Late) => Some("killed at its deadline".to_owned()),

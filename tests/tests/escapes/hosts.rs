@@ -73,16 +73,15 @@ fn many_small_allocations_come_to_the_same_end() {
 fn an_interrupt_that_never_comes_is_waited_for_by_nobody() {
     let mut policy = standard();
     policy.invocation.interrupt = Interrupt::Epoch;
-    policy.invocation.timeout = TIME;
     let mut lab = Lab::faulty();
     let mut plain = Plain::start(lab.scratch.path(), "epoch", &[lab.code("escape-hosts", policy.clone())]);
     let mut plugin = lab.load("escape-hosts", policy.clone(), None);
 
     // Where the guest's own code runs there is an interrupt, in both.
-    let spun = plain.call_within("0 spin", LONG);
-    let spun_in_worker = plugin.call("spin", &[]);
+    let spun = plain.call("0 spin");
+    let spun_in_worker = plugin.call_within("spin", &[], Some(TIME));
     let waited = plain.call_within("0 wait", LONG);
-    let outcome = plugin.call("wait", &[]);
+    let outcome = plugin.call_within("wait", &[], Some(TIME));
 
     assert_eq!(spun, Said::Trapped("wasm trap: interrupt".to_owned()));
     assert_eq!(waited, Said::Nothing);
