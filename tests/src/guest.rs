@@ -6,7 +6,7 @@ macro_rules! texts {
 
 const TEXTS: &[(&str, &str)] = texts! {
     "args-env" "component-imports" "component-resource" "component-scalars" "component-spin" "counter" "deaf"
-    "echo" "exceptions" "exit" "externref" "flood" "formatter" "ignores-stdin" "imports" "memories" "memory"
+    "echo" "escape-bounds" "escape-dirty" "escape-freed" "escape-hosts" "escape-paths" "exceptions" "exit" "externref" "flood" "formatter" "ignores-stdin" "imports" "memories" "memory"
     "memory-at-start" "random" "read-file" "recursion" "scalars" "sleep" "spin" "start-spins" "start-traps"
     "table" "table-at-start" "threads" "traps" "write-file"
 };

@@ -35,6 +35,9 @@ pub fn programs() -> &'static Path {
     })
 }
 
+/// The worker with faults, which escapes are tried with: built by itself, as the compiler is.
+pub const FAULTY: &str = "bulkhead-worker-faulty";
+
 /// `target/release` for `target/release/deps/test-0123456789abcdef`.
 fn beside() -> PathBuf {
     let test = env::current_exe().unwrap_or_else(|e| panic!("where does this test stand? {e}"));

@@ -2,7 +2,7 @@
 //!
 //! Each marker is looked for in a program that has what it stands for, too: a marker that is found nowhere shows nothing.
 
-use bulkhead_tests::programs::programs;
+use bulkhead_tests::programs::{FAULTY, programs};
 
 const BROKER: &str = "bulkhead";
 const LAUNCHER: &str = "bulkhead-launcher";
@@ -58,6 +58,17 @@ fn only_the_probe_has_code_to_try_anything_with() {
     for marker in [".bulkhead-probe-", "AT_EXECVE_CHECK", "a probe runs no plugin"] {
         assert!(mentions(PROBE, marker) > 0, "the marker {marker} is worth nothing");
         for program in [BROKER, LAUNCHER, WORKER, COMPILER] {
+            assert_eq!(mentions(program, marker), 0, "{program}: {marker}");
+        }
+    }
+}
+
+#[test]
+fn only_the_worker_that_tests_put_faults_in_has_any() {
+    // The first is in the worker's own code, where it has places for faults; the others are the faults.
+    for marker in ["a fault that a test put into this worker", "session_call", "note_drop", "the guest said so"] {
+        assert!(mentions(FAULTY, marker) > 0, "the marker {marker} is worth nothing");
+        for program in [BROKER, LAUNCHER, WORKER, COMPILER, PROBE] {
             assert_eq!(mentions(program, marker), 0, "{program}: {marker}");
         }
     }

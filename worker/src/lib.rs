@@ -12,6 +12,8 @@ mod code_unsafe;
 mod compiler;
 mod component;
 mod doorbell_unsafe;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod files;
 mod guest;
 mod imports;
@@ -37,6 +39,8 @@ pub mod wire;
 #[cfg(test)]
 mod fake;
 
+#[cfg(feature = "faults")]
+pub use guest::Guest;
 pub use panics::report_panics;
 pub use prepared::{Prepared, unfiltered};
 pub use serve::serve;

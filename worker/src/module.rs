@@ -95,6 +95,8 @@ impl Plugin {
             wasi::link_preview1(&mut linker).map_err(trap::other)?;
             watch::preview1::link(&mut linker).map_err(trap::other)?;
         }
+        #[cfg(feature = "faults")]
+        crate::faults::link(&mut linker).map_err(trap::other)?;
         let store = Store::new(&runtime.engine, Guest::new(runtime.limiter()));
         imports::check_module(&linker, runtime.withheld(), module, store)?;
         // All names are known: what can fail now are their types.

@@ -46,6 +46,8 @@ fn configure(kind: Kind, knobs: &Knobs) -> Result<Config> {
     if kind == Kind::Component {
         config.with_custom_code_memory(Some(code_unsafe::publisher()?));
     }
+    #[cfg(feature = "faults")]
+    crate::faults::configure(&mut config);
     Ok(config)
 }
 

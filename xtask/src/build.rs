@@ -6,10 +6,11 @@ use crate::{
 };
 
 pub const HELP: &str = "
-Builds Bulkhead in release, in two halves that share a target folder:
+Builds Bulkhead in release, in two halves that share a target folder, and what tests try escapes with:
   cargo build --release                        broker, launcher, worker, probe
   cargo build --release -p bulkhead-compiler   compiler
-Cargo unifies features over one build graph, so that in one go the worker would get the compiler's Cranelift.
+  cargo build --release -p bulkhead-faulty     a worker with faults, which nothing that ships has anything of
+Cargo unifies features over one build graph, so that in one go the worker would get the compiler's Cranelift, and the faults.
 Takes about six minutes on two cores, and needs Rust 1.95 or newer and a C compiler.
 ";
 
@@ -18,8 +19,9 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     both()
 }
 
-/// Builds both halves.
+/// Builds both halves, and the worker with faults.
 pub fn both() -> Result<(), Failure> {
     step(cargo(["build", "--release"]))?;
-    step(cargo(["build", "--release", "--package", "bulkhead-compiler"]))
+    step(cargo(["build", "--release", "--package", "bulkhead-compiler"]))?;
+    step(cargo(["build", "--release", "--package", "bulkhead-faulty"]))
 }

@@ -7,7 +7,8 @@ use crate::{
 
 pub const HELP: &str = "
   cargo fmt --all --check
-  cargo clippy, warnings as errors, for the default members and then for the compiler (see `cargo xtask build`)
+  cargo clippy, warnings as errors, for the default members, then for the compiler and the worker with faults (see
+      `cargo xtask build`)
   cargo doc, warnings as errors
   cargo deny check: licences, bans and sources of dependencies, and known vulnerabilities where the advisory database
       can be reached
@@ -19,16 +20,9 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     no_arguments(args)?;
     step(cargo(["fmt", "--all", "--check"]))?;
     step(cargo(["clippy", "--release", "--all-targets", "--", "--deny", "warnings"]))?;
-    step(cargo([
-        "clippy",
-        "--release",
-        "--all-targets",
-        "--package",
-        "bulkhead-compiler",
-        "--",
-        "--deny",
-        "warnings",
-    ]))?;
+    for package in ["bulkhead-compiler", "bulkhead-faulty"] {
+        step(cargo(["clippy", "--release", "--all-targets", "--package", package, "--", "--deny", "warnings"]))?;
+    }
     let mut doc = cargo(["doc", "--release", "--no-deps"]);
     // Maps of a module at its top name its private files: they are for those who read the source.
     doc.env("RUSTDOCFLAGS", "--deny warnings --allow rustdoc::private_intra_doc_links");

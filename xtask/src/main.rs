@@ -8,6 +8,7 @@ mod check;
 mod containment;
 mod count;
 mod demo;
+mod escapes;
 mod fetch;
 mod flame;
 mod fuzz;
@@ -66,6 +67,12 @@ const COMMANDS: &[Command] = &[
         summary: "try every attack with each layer away, into docs/containment.md",
         help: containment::HELP,
         run: containment::run,
+    },
+    Command {
+        name: "escapes",
+        summary: "try escapes out of the runtime, into docs/containment.md",
+        help: escapes::HELP,
+        run: escapes::run,
     },
     Command {
         name: "count",
