@@ -97,7 +97,7 @@ impl BrokerBuilder {
         let policies = InForce::new(self.site)?;
         let programs = Arc::new(programs);
         let cgroups = Arc::new(Cgroups::discover());
-        let launcher = Arc::new(Launcher::start(&programs.launcher)?);
+        let launcher = Arc::new(Launcher::start(programs.clone())?);
         let batteries = Mutex::new(HashMap::new());
         let cells = Cells::new(programs.clone(), cgroups.clone(), launcher.clone());
         let (kept, reactor) = (Kept::default(), Reactor::default());
