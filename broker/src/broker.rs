@@ -6,13 +6,13 @@ use crate::{
     cgroup::Cgroups,
     class::{Battery, Class},
     error::Error,
+    exhausted::{failed_by, failed_memory, is_exhausted},
     kept::Kept,
     launcher::Launcher,
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
     policies::{self, Site, in_force::InForce},
     probe::{Attacks, Probe},
-    process::failed,
     programs::Programs,
     reactor::Reactor,
 };
@@ -143,7 +143,11 @@ impl Broker {
             Source::Bytes(bytes) => (Sealed::copy_bytes(bytes, max), None),
         };
         let input = input.map_err(|e| match e {
-            MemoryError::Memory { .. } => failed("copy the plugin", e),
+            MemoryError::Memory { .. } => failed_memory("copy the plugin", &e),
+            // It may be a perfect plugin.
+            MemoryError::Read { ref source, .. } | MemoryError::Open { ref source, .. } if is_exhausted(source) => {
+                failed_by("copy the plugin", e.to_string(), source)
+            }
             MemoryError::TooLarge { .. } => Outcome::Refused(Refusal { message: format!("{e} (compiler.max_input)") }),
             e => Outcome::Refused(Refusal { message: e.to_string() }),
         })?;

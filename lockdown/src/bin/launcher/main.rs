@@ -88,7 +88,7 @@ fn run(place: &Path, descriptors: &OwnedFd) -> Result<(), Fault> {
     }
 
     // Connected before any namespace is made: the server's name is a path of the host.
-    let connected = connect(descriptors);
+    let connected = connect(place, descriptors);
     // The broker removes it as well; but it may be gone.
     let _ = std::fs::remove_dir(place);
     let broker = connected?;
@@ -127,8 +127,11 @@ fn run(place: &Path, descriptors: &OwnedFd) -> Result<(), Fault> {
 }
 
 /// Listens for the broker, and has the two byte channels from it. Where the broker goes first, nothing is left of where we listened.
-fn connect(descriptors: &OwnedFd) -> Result<Broker, Fault> {
+fn connect(place: &Path, descriptors: &OwnedFd) -> Result<Broker, Fault> {
     let step = "listen for the broker";
+    // ipc-channel panics where it cannot make its own: a full disk is to be told in words.
+    let trial = place.join("trial");
+    std::fs::create_dir(&trial).and_then(|()| std::fs::remove_dir(&trial)).step("make a directory for a socket")?;
     let descriptors = descriptors.try_clone().step(step)?;
     let alive = sys_unsafe::adopt(BROKER_PIDFD).step(step)?;
     let (server, name) = IpcOneShotServer::<(IpcBytesReceiver, IpcBytesSender)>::new().step(step)?;
