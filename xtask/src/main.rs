@@ -8,6 +8,7 @@ mod check;
 mod containment;
 mod count;
 mod demo;
+mod faults;
 mod fetch;
 mod flame;
 mod fuzz;
@@ -66,6 +67,24 @@ const COMMANDS: &[Command] = &[
         summary: "try every attack with each layer away, into docs/containment.md",
         help: containment::HELP,
         run: containment::run,
+    },
+    Command {
+        name: "faults",
+        summary: "kill broker, launcher, worker and compiler at random, into docs/containment.md",
+        help: faults::FAULTS_HELP,
+        run: faults::faults,
+    },
+    Command {
+        name: "soak",
+        summary: "a million calls, some made to end badly, into docs/containment.md",
+        help: faults::SOAK_HELP,
+        run: faults::soak,
+    },
+    Command {
+        name: "modules",
+        summary: "random and broken modules through compiler and worker, into docs/containment.md",
+        help: faults::MODULES_HELP,
+        run: faults::modules,
     },
     Command {
         name: "count",
