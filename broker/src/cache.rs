@@ -43,8 +43,6 @@ use thiserror::Error;
 pub const DEFAULT_MAX_BYTES: u64 = 2 << 30;
 /// Largest note that is read back, in bytes.
 const MAX_NOTE: u64 = 64 * 1024;
-/// A temporary file of this age has no writer any more.
-const STALE: Duration = Duration::from_secs(3600);
 /// An entry's time of last use is written this often at most.
 const USE_RESOLUTION: Duration = Duration::from_secs(600);
 
@@ -128,9 +126,11 @@ enum Unusable {
 
 impl Cache {
     /// Opens a directory, and makes it (0700) where there is none. Refused: a symbolic link, a directory of another user, a
-    /// directory that others may write to.
+    /// directory that others may write to. Removes what a broker that was killed was writing.
     pub fn open(path: &Path) -> Result<Cache, Error> {
-        Ok(Cache { directory: Directory::open(path)?, max_bytes: DEFAULT_MAX_BYTES })
+        let directory = Directory::open(path)?;
+        directory.remove_abandoned();
+        Ok(Cache { directory, max_bytes: DEFAULT_MAX_BYTES })
     }
 
     /// Bounds the size of all entries together, in bytes.
@@ -182,6 +182,7 @@ impl Cache {
         let Some(rest) = self.max_bytes.checked_sub(bytes) else {
             return Err(Error::TooLarge { bytes, max: self.max_bytes });
         };
+        self.directory.remove_abandoned();
         self.evict(rest);
         let (mut file, temporary) = self.directory.create_temporary().map_err(|source| self.write_error(source))?;
         let stored = write(&mut file, &header, &description, code)
@@ -232,17 +233,9 @@ impl Cache {
                 return;
             }
         };
-        let now = SystemTime::now();
-        files.retain(|file| {
-            let stale = file.temporary && now.duration_since(file.used).is_ok_and(|age| age > STALE);
-            if stale {
-                self.directory.remove(&file.name);
-            }
-            !stale
-        });
         files.sort_by_key(|file| file.used);
         let mut total: u64 = files.iter().map(|file| file.bytes).sum();
-        for file in files.iter().filter(|file| !file.temporary) {
+        for file in &files {
             if total <= max {
                 break;
             }

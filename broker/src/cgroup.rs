@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`host`] | where this process stands, from /proc |
 //! | [`place`] | where in the unified hierarchy cgroups of ours may be made, and moving out of the way |
+//! | [`owner`] | whose something is, in its name |
 //! | [`tree`] | one directory for each broker; sweeping those of dead ones |
 //! | [`group`] | the cgroup of one worker |
 //! | [`limits`] | writing limits and reading them back |
@@ -23,6 +24,7 @@ mod file;
 mod group;
 mod host;
 mod limits;
+mod owner;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ mod xattr;
 
 pub use group::Cgroup;
 pub use limits::Limits;
+pub(crate) use owner::{Owner, PREFIX};
 
 use crate::exhausted;
 use bulkhead_shared::layer::{Achieved, Layer};
@@ -159,7 +162,8 @@ pub enum Error {
     },
 }
 
-/// A directory of one worker in one hierarchy.
+/// A directory of one worker in one hierarchy. Dropping it kills what is in it and removes it, also where the rest of its cgroup could
+/// not be made.
 #[derive(Debug)]
 struct Leaf {
     tree: Arc<Tree>,

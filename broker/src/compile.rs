@@ -4,9 +4,10 @@ use crate::{
     broker::Inner,
     cache::{Entry, Key},
     cgroup::Limits,
+    exhausted::{failed_by, failed_memory},
     filter, limits,
     memfd::{Error as MemoryError, Output, Sealed},
-    process::{Process, Spec, Woken, failed, protocol, refused_call, timed_out},
+    process::{Process, Spec, Woken, protocol, refused_call, timed_out},
     sys_unsafe::Notification,
 };
 use bulkhead_shared::{
@@ -81,10 +82,11 @@ pub(crate) fn compile(
     key: Key,
 ) -> Result<Compiled, Outcome> {
     let started = Instant::now();
-    let output = Output::new(policy.compiler.max_code).map_err(|e| failed("make room for the native code", e))?;
+    let output =
+        Output::new(policy.compiler.max_code).map_err(|e| failed_memory("make room for the native code", &e))?;
     let mut process = start(broker, policy)?;
     let job = Job { input_bytes: input.bytes(), max_code_bytes: policy.compiler.max_code, engine: *engine };
-    let shared = input.share().map_err(|e| failed("share the input", e))?;
+    let shared = input.share().map_err(|e| failed_by("share the input", e.to_string(), &e))?;
     process.load(&Load::Compile(job), &[shared.as_fd(), output.as_fd()])?;
 
     let ended = follow(&mut process, policy, started, progress);
@@ -93,7 +95,7 @@ pub(crate) fn compile(
     let (description, code_bytes) = ended?;
     drop(process);
     let code = output.into_sealed(code_bytes).map_err(|e| match e {
-        MemoryError::Memory { .. } => failed("copy the native code", e),
+        MemoryError::Memory { .. } => failed_memory("copy the native code", &e),
         e => Outcome::Violation(Violation::Protocol { what: e.to_string() }),
     })?;
     if let Some(cache) = &broker.cache

@@ -13,6 +13,7 @@ pub mod left;
 pub mod module;
 pub mod programs;
 pub mod quota_unsafe;
+pub mod reaping;
 pub mod reference;
 pub mod run;
 pub mod running;

@@ -6,9 +6,10 @@ use crate::{
     class::Class,
     compile::Compiled,
     denials::{Denials, Kept},
+    exhausted::failed_by,
     filter, learn, limits,
     loading::{Fresh, after_loading, await_ready, sacrifice},
-    process::{Process, Spec, failed},
+    process::{Process, Spec},
     report::Report,
     spec,
 };
@@ -67,7 +68,7 @@ impl Recipe {
         battery.check()?;
 
         let order = Load::Plugin(Box::new(self.order()));
-        let code = self.compiled.code.share().map_err(|e| failed("share the native code", e))?;
+        let code = self.compiled.code.share().map_err(|e| failed_by("share the native code", e.to_string(), &e))?;
         let codes = vec![code.as_fd(); if self.policy.invocation.instance == Instance::Fresh { 2 } else { 1 }];
         let prepare = self.prepare();
         let cell = match self.grants.is_empty() {
