@@ -111,7 +111,7 @@ impl Worker {
             Err(outcome) => {
                 let death = self.process.kill();
                 if called {
-                    invocation.drain(around.policy, &mut self.process, death, &outcome);
+                    invocation.drain(around.policy, &mut self.process.link, death, &outcome);
                 }
                 (Err(outcome), false)
             }
@@ -128,8 +128,8 @@ impl Worker {
     ) -> Result<Option<End>, Outcome> {
         self.begin(now, exports)?;
         let sent = match &wanted {
-            Wanted::Named(call) => invocation.send_named(&mut self.process, call.clone())?,
-            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process, *export, args)?,
+            Wanted::Named(call) => invocation.send_named(&mut self.process.link, call.clone())?,
+            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process.link, *export, args)?,
         };
         match sent {
             Sent::Not(end) => Ok(Some(end)),
@@ -178,7 +178,7 @@ impl Worker {
             return Ok(Driven::Died);
         }
         for _ in 0..TURNS {
-            match invocation.step(around, process, rest, results)? {
+            match invocation.step(around, &mut process.link, rest, results)? {
                 Step::Over(end) => return Ok(Driven::Over(end)),
                 Step::Died => return Ok(Driven::Died),
                 Step::More => continue,
