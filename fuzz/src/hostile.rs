@@ -108,14 +108,24 @@ pub struct Lying {
     memory: Plain,
     lies: Rc<RefCell<VecDeque<Lie>>>,
     told: Rc<Cell<bool>>,
+    offered: Rc<Cell<u32>>,
+}
+
+/// What one side was told of the other.
+#[derive(Clone)]
+pub struct Told {
+    /// Whether a lie was among it.
+    pub lie: Rc<Cell<bool>>,
+    /// How much there is to read, when it looked last.
+    pub offered: Rc<Cell<u32>>,
 }
 
 impl Lying {
-    /// Reads of this memory, with these lies; and whether one was told so far.
-    pub fn new(memory: Plain, lies: Vec<Lie>) -> (Lying, Rc<Cell<bool>>) {
-        let told = Rc::new(Cell::new(false));
+    /// Reads of this memory, with these lies; and what was told so far.
+    pub fn new(memory: Plain, lies: Vec<Lie>) -> (Lying, Told) {
+        let told = Told { lie: Rc::default(), offered: Rc::default() };
         let lies = Rc::new(RefCell::new(lies.into_iter().collect::<VecDeque<_>>()));
-        (Lying { memory, lies, told: told.clone() }, told)
+        (Lying { memory, lies, told: told.lie.clone(), offered: told.offered.clone() }, told)
     }
 
     /// What a read finds where this is there, and whether that is there from now on. A unit of `step` is what it is off by.
@@ -148,6 +158,9 @@ impl Memory for Lying {
         let (found, stays) = self.read(self.memory.load(word).into(), 8);
         if stays {
             self.memory.store(word, found as u32);
+        }
+        if word == Word::Produced {
+            self.offered.set(found as u32);
         }
         found as u32
     }

@@ -14,7 +14,7 @@ use bulkhead_shared::{
         hot,
         worker::{FromWorker, GuestEnd, Stream, ToWorker},
     },
-    ring::{Error, Heard, Memory, Messages, Wake},
+    ring::{Error, Heard, Memory, Messages, Wake, Word},
     value::{Value, Values},
 };
 use libfuzzer_sys::fuzz_target;
@@ -163,6 +163,7 @@ fn worker(step: Step, worker: &mut Worker, expected: &mut Expected) -> Result<()
 fuzz_target!(|input: Input| {
     let size = |large| if large { 1024 } else { 64 };
     let (requests, replies) = (Plain::new(size(input.rings.0)), Plain::new(size(input.rings.1)));
+    let written = requests.clone();
     let (lying, told) = Lying::new(replies.clone(), input.lies);
     let mut ours = Side {
         messages: Messages::new(requests.clone(), lying, Wake::OF_A_WORKER, Nobody(Wake::OF_A_WORKER), MAX_MESSAGE),
@@ -174,7 +175,7 @@ fuzz_target!(|input: Input| {
     };
     let mut expected = Expected::default();
     // What the broker writes once it was lied to may overwrite what an honest worker has not read.
-    let honest = || !told.get();
+    let honest = || !told.lie.get();
     let mut turn = |step: Step, expected: &mut Expected| -> bool {
         use Step::{WorkerAnswers, WorkerPrints, WorkerReceives, WorkerRest, WorkerWaits};
         let by_worker =
@@ -188,7 +189,11 @@ fuzz_target!(|input: Input| {
         let ended = broker(step, &mut ours, expected, honest);
         assert!(ours.messages.room() <= 1024);
         match ended {
-            Ok(()) => true,
+            Ok(()) => {
+                let left = told.offered.get().wrapping_sub(written.load(Word::Consumed));
+                assert!(left <= 1024, "more was read than there was: {left:#x} bytes are left");
+                true
+            }
             Err(Error::Violation(violation)) => {
                 assert!(!honest(), "an honest worker was accused: {violation}");
                 assert!(violation.to_string().len() < 500);
