@@ -271,11 +271,16 @@ fn write(file: &mut File, header: &Header, description: &[u8], code: &Sealed) ->
 }
 
 /// Reads an entry and checks every byte of it. The code is checked as it stands in the sealed copy, never in the file.
-fn read(mut file: &File, key: &Key, max_bytes: u64) -> Result<Entry, Unusable> {
+fn read(file: &File, key: &Key, max_bytes: u64) -> Result<Entry, Unusable> {
+    let file_bytes = check_origin(file).map_err(Unusable::Damaged)?;
+    read_from(file, file_bytes, key, max_bytes)
+}
+
+/// Reads an entry of a file that has so many bytes.
+fn read_from(mut file: impl Read, file_bytes: u64, key: &Key, max_bytes: u64) -> Result<Entry, Unusable> {
     let damaged = |reason: &str| Unusable::Damaged(reason.to_owned());
     let unreadable = |e: io::Error| Unusable::Damaged(format!("cannot be read: {e}"));
 
-    let file_bytes = check_origin(file).map_err(Unusable::Damaged)?;
     let mut bytes = [0; Header::BYTES];
     file.read_exact(&mut bytes).map_err(unreadable)?;
     let header = Header::decode(&bytes).map_err(damaged)?;
@@ -290,7 +295,7 @@ fn read(mut file: &File, key: &Key, max_bytes: u64) -> Result<Entry, Unusable> {
         return Err(damaged("its description is too large"));
     }
     let mut description = Vec::new();
-    file.take(header.description_bytes).read_to_end(&mut description).map_err(unreadable)?;
+    file.by_ref().take(header.description_bytes).read_to_end(&mut description).map_err(unreadable)?;
     let code = Sealed::copy_exactly(&mut file, "the cached code", header.code_bytes).map_err(|error| match error {
         MemoryError::Memory { .. } => Unusable::Host(error),
         error => Unusable::Damaged(error.to_string()),
@@ -330,5 +335,29 @@ fn note_use(file: &File) {
         .is_ok_and(|used| SystemTime::now().duration_since(used).unwrap_or_default() < USE_RESOLUTION);
     if !recent {
         let _ = futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW);
+    }
+}
+
+/// For fuzz targets: entries without files.
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    use super::*;
+
+    pub fn entry(key: &Key, description: &[u8], code: &[u8]) -> Vec<u8> {
+        let sealed = Sealed::copy_bytes(code, u64::MAX).expect("the host has room for it");
+        [&Header::of(key, description, &sealed).encode()[..], description, code].concat()
+    }
+
+    pub fn read(bytes: &[u8], key: &Key, max: u64) -> Result<(Description, Vec<u8>), String> {
+        match read_from(bytes, bytes.len() as u64, key, max) {
+            Ok(Entry { description, code }) => {
+                let mut copy = vec![0; code.bytes() as usize];
+                let read = code.read_at(&mut copy, 0).expect("what is sealed can be read");
+                assert_eq!(read, copy.len());
+                Ok((description, copy))
+            }
+            Err(Unusable::Damaged(reason)) => Err(reason),
+            Err(Unusable::Host(error)) => panic!("the entry brought about {error}"),
+        }
     }
 }

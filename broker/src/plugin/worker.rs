@@ -117,7 +117,7 @@ impl Worker {
             Err(outcome) => {
                 let death = self.process.kill();
                 if called {
-                    invocation.drain(around.policy, &mut self.process, death, &outcome);
+                    invocation.drain(around.policy, &mut self.process.link, death, &outcome);
                 }
                 (Err(outcome), false)
             }
@@ -134,8 +134,8 @@ impl Worker {
     ) -> Result<Option<End>, Outcome> {
         self.begin(now, exports)?;
         let sent = match &wanted {
-            Wanted::Named(call) => invocation.send_named(&mut self.process, call.clone())?,
-            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process, *export, args)?,
+            Wanted::Named(call) => invocation.send_named(&mut self.process.link, call.clone())?,
+            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process.link, *export, args)?,
         };
         match sent {
             Sent::Not(end) => Ok(Some(end)),
@@ -185,7 +185,7 @@ impl Worker {
         }
         let mut busy_since = None;
         for _ in 0..TURNS {
-            match invocation.step(around, process, rest, results)? {
+            match invocation.step(around, &mut process.link, rest, results)? {
                 Step::Over(end) => return Ok(Driven::Over(end)),
                 Step::Died => return Ok(Driven::Died),
                 Step::More if busy_since.get_or_insert_with(Instant::now).elapsed() < TURN => continue,
