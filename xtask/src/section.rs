@@ -12,7 +12,8 @@ const END: &str = "<!-- end -->\n";
 pub fn replace(document: &str, command: &str, text: &str) -> Result<(), Failure> {
     let path = root().join(document);
     let old = fs::read_to_string(&path).map_err(|e| format!("{document}: {e}"))?;
-    let new = replaced(&old, command, text).ok_or_else(|| format!("{document} has lost its marks: {:?}", begin(command)))?;
+    let new =
+        replaced(&old, command, text).ok_or_else(|| format!("{document} has lost its marks: {:?}", begin(command)))?;
     fs::write(&path, new).map_err(|e| format!("{document}: {e}"))
 }
 
