@@ -22,8 +22,11 @@ use std::{
 
 /// Time to look for an answer, for one who must not be held up.
 const BRIEF: Duration = Duration::from_micros(5);
-/// Turns of one [`Worker::drive`]. Who keeps one busy for longer waits until others have had theirs.
+/// Turns of one [`Worker::drive`].
 const TURNS: usize = 16;
+/// Bytes of a message that is on its way, beyond which whoever has others to look after reads no more of it: to decode a large one takes
+/// long.
+const LABORIOUS: usize = 256 * 1024;
 
 /// What is called by one who does not wait for it here.
 pub(crate) enum Wanted {
@@ -33,13 +36,24 @@ pub(crate) enum Wanted {
     Bound(u32, Vec<Value>),
 }
 
+/// How much time there is for a call that is not waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// For a brief turn: others wait.
+    Brief,
+    /// The same, and some microseconds to look for its answer.
+    ToLook,
+    /// Nobody else waits.
+    Any,
+}
+
 /// How far a call has come that is not waited for.
 pub(crate) enum Driven {
     /// To its end.
     Over(End),
     /// The worker has ended.
     Died,
-    /// There may be more to do at once.
+    /// There may be more to do at once, and more than others should wait for.
     Again,
     /// Nothing goes on before [`Process::events`] is readable, or the invocation's time is over.
     Asleep,
@@ -141,17 +155,17 @@ impl Worker {
         }
     }
 
-    /// Follows a call as far as that goes without waiting. What is heard and what happens is judged as in a call that is waited
-    /// for. With `look`, an answer is looked for, for some microseconds.
+    /// Follows a call as far as that goes without waiting, and in this time. What is heard and what happens is judged as in a call that
+    /// is waited for.
     pub fn drive(
         &mut self,
         invocation: &mut Invocation,
         results: &mut Vec<Value>,
-        look: bool,
+        time: Time,
     ) -> Result<Driven, Outcome> {
         let mut later = std::mem::take(&mut invocation.later);
         let mut rest = later.rest();
-        let driven = self.turns(invocation, &mut rest, results, look)?;
+        let driven = self.turns(invocation, &mut rest, results, time)?;
         if let Driven::Over(_) = driven {
             all_was_sent(rest)?;
         }
@@ -166,7 +180,7 @@ impl Worker {
         invocation: &mut Invocation,
         rest: &mut &[u8],
         results: &mut Vec<Value>,
-        look: bool,
+        time: Time,
     ) -> Result<Driven, Outcome> {
         let Recipe { policy, learning, .. } = &*self.recipe;
         let around = Around { policy, denials: &self.denials, learning: learning.as_ref() };
@@ -178,6 +192,9 @@ impl Worker {
             return Ok(Driven::Died);
         }
         for _ in 0..TURNS {
+            if time != Time::Any && process.link.partial_bytes() > LABORIOUS {
+                return Ok(Driven::Again);
+            }
             match invocation.step(around, process, rest, results)? {
                 Step::Over(end) => return Ok(Driven::Over(end)),
                 Step::Died => return Ok(Driven::Died),
@@ -188,7 +205,7 @@ impl Worker {
                 invocation.woken(around, process, Woken::Deadline)?;
                 continue;
             }
-            if look && self.brief.look(|| process.link.peek_any()) {
+            if time == Time::ToLook && self.brief.look(|| process.link.peek_any()) {
                 continue;
             }
             if process.rest()? {
