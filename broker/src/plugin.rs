@@ -10,7 +10,7 @@ pub use command::{Command, Finished};
 pub use options::PluginOptions;
 pub(crate) use recipe::Recipe;
 pub(crate) use supervised::Supervised;
-pub(crate) use worker::{Driven, Wanted, Worker};
+pub(crate) use worker::{Driven, Time, Wanted, Worker};
 
 use crate::{
     broker::Inner,

@@ -13,7 +13,7 @@ use crate::{
     export::{Export, Exports},
     invocation::{Invocation, Request},
     limits,
-    plugin::{Supervised, Wanted, Worker},
+    plugin::{Supervised, Time, Wanted, Worker},
     report::Report,
 };
 use bulkhead_shared::{
@@ -28,7 +28,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use waiting::Turn;
 
 /// A plugin that is shared: a handle that may be cloned and used by many threads, and of which calls can be awaited. Made by
 /// [`Plugin::replicas`](crate::Plugin::replicas).
@@ -198,7 +197,7 @@ impl Replicas {
         // It came when the time was over: it is not to be ended for what the others took.
         if began >= asked + limit {
             let none = self.group.none_in_time(limit);
-            self.group.give(member, Turn::Once);
+            self.group.give(member, Time::Brief);
             return Err(none);
         }
         let mut in_use = InUse { group: &self.group, member: Some(member) };
@@ -211,7 +210,7 @@ impl Replicas {
         if let Some(member) = in_use.member.take() {
             match &ended {
                 Err(outcome) if !healthy => self.group.lost(&member, Some(outcome)),
-                _ => self.group.give(member, Turn::Once),
+                _ => self.group.give(member, Time::Brief),
             }
         }
         ended

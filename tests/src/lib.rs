@@ -9,6 +9,7 @@ pub mod awaiting;
 pub mod external;
 pub mod finished;
 pub mod guest;
+pub mod hostile;
 pub mod left;
 pub mod module;
 pub mod programs;

@@ -22,9 +22,12 @@ use std::{
 
 /// Time to look for an answer, for one who must not be held up.
 const BRIEF: Duration = Duration::from_micros(5);
-/// Turns of one [`Worker::drive`], and their time. Who keeps one busy for longer waits until others have had theirs.
+/// Turns of one [`Worker::drive`], and their time. Who keeps one busy for longer has a thread of its own.
 const TURNS: usize = 16;
 const TURN: Duration = Duration::from_millis(1);
+/// Bytes of a message that is on its way, beyond which whoever has others to look after reads no more of it: to decode a large one takes
+/// long.
+const LABORIOUS: usize = 256 * 1024;
 /// How often the memory that a worker uses is read.
 const MEMORY_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,13 +39,26 @@ pub(crate) enum Wanted {
     Bound(u32, Vec<Value>),
 }
 
+/// How much time there is for a call that is not waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// None: the thread that waits for calls goes on with it.
+    None,
+    /// For a brief turn: others wait.
+    Brief,
+    /// The same, and some microseconds to look for its answer.
+    ToLook,
+    /// Nobody else waits.
+    Any,
+}
+
 /// How far a call has come that is not waited for.
 pub(crate) enum Driven {
     /// To its end.
     Over(End),
     /// The worker has ended.
     Died,
-    /// There may be more to do at once.
+    /// There may be more to do at once, and more than others should wait for.
     Again,
     /// Nothing goes on before [`Process::events`] is readable, or the invocation's time is over.
     Asleep,
@@ -147,17 +163,17 @@ impl Worker {
         }
     }
 
-    /// Follows a call as far as that goes without waiting. What is heard and what happens is judged as in a call that is waited
-    /// for. With `look`, an answer is looked for, for some microseconds.
+    /// Follows a call as far as that goes without waiting, and in this time. What is heard and what happens is judged as in a call that
+    /// is waited for.
     pub fn drive(
         &mut self,
         invocation: &mut Invocation,
         results: &mut Vec<Value>,
-        look: bool,
+        time: Time,
     ) -> Result<Driven, Outcome> {
         let mut later = std::mem::take(&mut invocation.later);
         let mut rest = later.rest();
-        let driven = self.turns(invocation, &mut rest, results, look)?;
+        let driven = self.turns(invocation, &mut rest, results, time)?;
         if let Driven::Over(_) = driven {
             invocation.all_was_sent(&self.process, rest)?;
         }
@@ -172,7 +188,7 @@ impl Worker {
         invocation: &mut Invocation,
         rest: &mut &[u8],
         results: &mut Vec<Value>,
-        look: bool,
+        time: Time,
     ) -> Result<Driven, Outcome> {
         let Recipe { policy, learning, .. } = &*self.recipe;
         let around = Around { policy, denials: &self.denials, learning: learning.as_ref() };
@@ -185,6 +201,9 @@ impl Worker {
         }
         let mut busy_since = None;
         for _ in 0..TURNS {
+            if time != Time::Any && process.link.partial_bytes() > LABORIOUS {
+                return Ok(Driven::Again);
+            }
             match invocation.step(around, &mut process.link, rest, results)? {
                 Step::Over(end) => return Ok(Driven::Over(end)),
                 Step::Died => return Ok(Driven::Died),
@@ -196,7 +215,7 @@ impl Worker {
                 invocation.woken(around, process, Woken::Deadline)?;
                 continue;
             }
-            if look && self.brief.look(|| process.link.peek_any()) {
+            if time == Time::ToLook && self.brief.look(|| process.link.peek_any()) {
                 continue;
             }
             if process.rest()? {

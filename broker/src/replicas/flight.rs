@@ -1,16 +1,18 @@
 //! A call that nobody waits for: from its place in the queue to its end.
 //!
 //! It goes on by itself from where it was begun. Whoever begins it sends it; after that the reactor has it go on
-//! ([`Flight::go_on`]) when its worker has something to say, or its time is over. The caller's task is woken once, at its end.
+//! ([`Flight::go_on`]) when its worker has something to say, or its time is over. One whose worker says much, or goes on talking, has a
+//! thread of its own until it falls silent ([`Flight::go_on_aside`]): the reactor's is everybody's. The caller's task is woken once, at
+//! its end.
 
 use super::{
     group::{Group, Member, aside},
-    waiting::{Turn, Waiter},
+    waiting::Waiter,
 };
 use crate::{
     invocation::{End, Invocation},
     limits,
-    plugin::{Driven, Wanted},
+    plugin::{Driven, Time, Wanted},
     process::failed,
     reactor,
 };
@@ -49,6 +51,8 @@ enum Stage {
     /// For a worker.
     Waiting(Wanted),
     Running(Box<Running>),
+    /// A thread of its own has it.
+    Aside,
     /// It is over, or somebody sees to the worker's end.
     Over,
 }
@@ -58,6 +62,12 @@ struct Running {
     invocation: Invocation,
     results: Vec<Value>,
     began: Instant,
+}
+
+impl Running {
+    fn drive(&mut self, time: Time) -> Result<Driven, Outcome> {
+        self.member.worker.drive(&mut self.invocation, &mut self.results, time)
+    }
 }
 
 /// Where the call and its caller's task meet.
@@ -83,6 +93,8 @@ enum Why {
 struct Left {
     waker: Option<Waker>,
     member: Option<Box<Member>>,
+    /// What is to go on in a thread of its own.
+    aside: Option<Box<Running>>,
     /// Whether the reactor need not know it any more.
     over: bool,
 }
@@ -112,8 +124,8 @@ impl Flight {
         });
         match group.take_or_wait(|| (Waiter::Flight(flight.clone()), ())) {
             Ok(member) => {
-                if let Some(back) = flight.begin(member, Turn::Look) {
-                    group.give(back, Turn::Once);
+                if let Some(back) = flight.begin(member, Time::ToLook) {
+                    group.give(back, Time::Brief);
                 }
             }
             Err(()) => flight.watch_in_the_queue(),
@@ -160,7 +172,7 @@ impl Flight {
     }
 
     /// Here is its worker. It comes back where the call is over already.
-    pub fn begin(self: &Arc<Flight>, mut member: Box<Member>, turn: Turn) -> Option<Box<Member>> {
+    pub fn begin(self: &Arc<Flight>, mut member: Box<Member>, time: Time) -> Option<Box<Member>> {
         let mut stage = lock(&self.stage);
         let Stage::Waiting(wanted) = std::mem::replace(&mut *stage, Stage::Over) else {
             return Some(member);
@@ -168,7 +180,7 @@ impl Flight {
         let cancelled = lock(&self.slot).cancelled;
         let now = Instant::now();
         let left = if cancelled {
-            Left { over: true, member: Some(member), waker: None }
+            Left { over: true, member: Some(member), ..Left::default() }
         } else if now >= self.deadline {
             Left { member: Some(member), ..self.end(Err(self.group.none_in_time(self.limit))) }
         } else {
@@ -179,7 +191,7 @@ impl Flight {
             let sent = member.worker.send(now, &exports, &mut invocation, wanted);
             let running = Box::new(Running { member, invocation, results: Vec::new(), began: now });
             match sent {
-                Ok(None) => self.drive(&mut stage, running, turn),
+                Ok(None) => self.drive(&mut stage, running, time),
                 Ok(Some(end)) => self.over(running, end),
                 Err(outcome) => self.bury(running, Why::Ended(outcome)),
             }
@@ -207,6 +219,11 @@ impl Flight {
         let mut queued = false;
         let left = match std::mem::replace(&mut *stage, Stage::Over) {
             Stage::Over => return,
+            // It sees for itself whether it is cancelled, or its time is over.
+            Stage::Aside => {
+                *stage = Stage::Aside;
+                return;
+            }
             Stage::Waiting(wanted) if !cancelled && Instant::now() < self.deadline => {
                 *stage = Stage::Waiting(wanted);
                 return;
@@ -218,40 +235,67 @@ impl Flight {
                     false => self.end(Err(self.group.none_in_time(self.limit))),
                 }
             }
-            Stage::Running(running) => self.drive(&mut stage, running, Turn::Once),
+            Stage::Running(running) => self.drive(&mut stage, running, Time::Brief),
         };
         drop(stage);
         if queued {
             self.group.give_up(|waiter| matches!(waiter, Waiter::Flight(flight) if flight.id == self.id));
         }
         if let Some(member) = self.finish(left) {
-            self.group.give(member, Turn::Look);
+            self.group.give(member, Time::ToLook);
         }
     }
 
-    fn drive(self: &Arc<Flight>, stage: &mut Stage, mut running: Box<Running>, turn: Turn) -> Left {
-        let Running { member, invocation, results, .. } = &mut *running;
-        let driven = match turn {
-            Turn::Later => Ok(Driven::Again),
-            turn => member.worker.drive(invocation, results, turn == Turn::Look),
+    fn drive(self: &Arc<Flight>, stage: &mut Stage, mut running: Box<Running>, time: Time) -> Left {
+        if time == Time::None {
+            self.reactor.watch(self.id, self, running.invocation.until);
+            self.reactor.nudge(self.id);
+            *stage = Stage::Running(running);
+            return Left::default();
+        }
+        let driven = running.drive(time);
+        self.settle(stage, running, driven)
+    }
+
+    /// Goes on with nobody else to look after, until the worker falls silent or the call is over. The stage is not locked meanwhile.
+    fn go_on_aside(self: Arc<Flight>, mut running: Box<Running>) {
+        let left = loop {
+            let driven = running.drive(Time::Any);
+            if matches!(driven, Ok(Driven::Again)) && !lock(&self.slot).cancelled {
+                continue;
+            }
+            // From here on whoever cancels finds it where it is looked for.
+            let mut stage = lock(&self.stage);
+            break self.settle(&mut stage, running, driven);
         };
-        let until = invocation.until;
-        let goes_on = match driven {
+        if let Some(member) = self.finish(left) {
+            self.group.give(member, Time::Brief);
+        }
+    }
+
+    /// What follows from how far it has come.
+    fn settle(
+        self: &Arc<Flight>,
+        stage: &mut Stage,
+        mut running: Box<Running>,
+        driven: Result<Driven, Outcome>,
+    ) -> Left {
+        // It is over, unless it goes on.
+        *stage = Stage::Over;
+        match driven {
             Ok(Driven::Over(end)) => return self.over(running, end),
             Ok(Driven::Died) => return self.bury(running, Why::Died),
             Err(outcome) => return self.bury(running, Why::Ended(outcome)),
             Ok(_) if lock(&self.slot).cancelled => return self.bury(running, Why::Cancelled),
-            Ok(goes_on) => goes_on,
-        };
-        self.reactor.watch(self.id, self, until);
-        let armed = match goes_on {
-            Driven::Asleep => self.reactor.arm(self.id, member.worker.process.events(), &mut member.known),
-            _ => {
-                self.reactor.nudge(self.id);
-                Ok(())
+            Ok(Driven::Again) => {
+                *stage = Stage::Aside;
+                return Left { aside: Some(running), ..Left::default() };
             }
-        };
-        match armed {
+            Ok(Driven::Asleep) => {}
+        }
+        let Running { member, invocation, .. } = &mut *running;
+        self.reactor.watch(self.id, self, invocation.until);
+        match self.reactor.arm(self.id, member.worker.process.events(), &mut member.known) {
             Ok(()) => {
                 *stage = Stage::Running(running);
                 Left::default()
@@ -296,11 +340,15 @@ impl Flight {
         if !slot.cancelled {
             slot.ended = Some(ended);
         }
-        Left { waker: slot.waker.take(), member: None, over: true }
+        Left { waker: slot.waker.take(), over: true, ..Left::default() }
     }
 
-    fn finish(&self, left: Left) -> Option<Box<Member>> {
-        let Left { waker, member, over } = left;
+    fn finish(self: &Arc<Flight>, left: Left) -> Option<Box<Member>> {
+        let Left { waker, member, aside: running, over } = left;
+        if let Some(running) = running {
+            let flight = self.clone();
+            aside("bulkhead-turn", move || flight.go_on_aside(running));
+        }
         if over {
             self.reactor.forget(self.id);
         }

@@ -1,11 +1,11 @@
 //! The workers of one plugin: who is free, who is at work, and who waits for one.
 
-use super::waiting::{BRIEF, Ticket, Turn, Waiter};
+use super::waiting::{BRIEF, Ticket, Waiter};
 use crate::{
     denials::Denial,
     export::{Export, Exports},
     limits,
-    plugin::{Recipe, Supervised, Worker},
+    plugin::{Recipe, Supervised, Time, Worker},
     process::failed,
     reactor,
     report::Report,
@@ -106,7 +106,7 @@ impl Group {
         if let Some((worker, report)) = first {
             let mut member = lock(&group.pool).seat(worker, report, 0);
             member.calls = calls;
-            group.give(member, Turn::Once);
+            group.give(member, Time::Brief);
         }
         group
     }
@@ -185,9 +185,9 @@ impl Group {
         Outcome::Refused(Refusal { message })
     }
 
-    /// A worker has nothing to do: it goes to whoever waits, or waits itself. `turn` is what this thread has time for, at the
+    /// A worker has nothing to do: it goes to whoever waits, or waits itself. `time` is what this thread has, at the
     /// first few that it begins.
-    pub fn give(self: &Arc<Group>, mut member: Box<Member>, turn: Turn) {
+    pub fn give(self: &Arc<Group>, mut member: Box<Member>, time: Time) {
         member.since = Instant::now();
         for begun in 0.. {
             let mut pool = lock(&self.pool);
@@ -205,8 +205,8 @@ impl Group {
             };
             pool.brief(&mut member);
             drop(pool);
-            let turn = if begun < LOOKED_FOR && member.since.elapsed() < BRIEF { turn } else { Turn::Later };
-            member = match waiter.begin(member, turn) {
+            let time = if begun < LOOKED_FOR && member.since.elapsed() < BRIEF { time } else { Time::None };
+            member = match waiter.begin(member, time) {
                 Some(back) => back,
                 None => return,
             };
@@ -314,7 +314,7 @@ impl Group {
                 }
                 let member = pool.seat(worker, report, generation);
                 drop(pool);
-                self.give(member, Turn::Once);
+                self.give(member, Time::Brief);
             }
             // Those who wait have others to wait for. Whoever cannot be started again and again is not tried without end.
             Err(end) if !pool.seats.is_empty() || pool.starting > 0 => {

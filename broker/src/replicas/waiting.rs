@@ -1,6 +1,7 @@
 //! Who waits for a worker: a thread, or a call that nobody waits for.
 
 use super::{Flight, group::Member};
+use crate::plugin::Time;
 use bulkhead_shared::outcome::Outcome;
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -10,17 +11,6 @@ use std::{
 /// Longest time that one call has of a thread that serves many.
 pub(crate) const BRIEF: Duration = Duration::from_millis(1);
 
-/// What whoever begins a call for another has time for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// To look for a quick answer.
-    Look,
-    /// To take what is there.
-    Once,
-    /// For nothing: the thread that waits for calls goes on with it.
-    Later,
-}
-
 /// One that waits for a worker.
 pub(crate) enum Waiter {
     Thread(Arc<Ticket>),
@@ -29,10 +19,10 @@ pub(crate) enum Waiter {
 
 impl Waiter {
     /// Here is a worker. It comes back where it is not wanted any more, or where the call is over.
-    pub fn begin(self, member: Box<Member>, turn: Turn) -> Option<Box<Member>> {
+    pub fn begin(self, member: Box<Member>, time: Time) -> Option<Box<Member>> {
         match self {
             Waiter::Thread(ticket) => ticket.give(member),
-            Waiter::Flight(flight) => flight.begin(member, turn),
+            Waiter::Flight(flight) => flight.begin(member, time),
         }
     }
 

@@ -134,6 +134,11 @@ impl BrokerEnd {
         self.messages.is_partial()
     }
 
+    /// Bytes that have arrived of a message that is not complete.
+    pub fn partial_bytes(&self) -> usize {
+        self.messages.partial_bytes()
+    }
+
     /// Whether the worker says that it has written something. Costs one load, believes nothing: for spinning.
     pub fn peek(&self) -> bool {
         self.messages.peek()

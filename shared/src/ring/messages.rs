@@ -308,6 +308,11 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
         !self.incoming.is_empty()
     }
 
+    /// Bytes that have arrived of a message that is not complete.
+    pub fn partial_bytes(&self) -> usize {
+        self.incoming.len() + self.run.len()
+    }
+
     /// Whether the peer says that it has written something. Costs one load, believes nothing: for spinning.
     pub fn peek(&self) -> bool {
         self.endpoint.peek()

@@ -1,9 +1,12 @@
 //! System calls that the filter must refuse.
 
-use crate::args::{Args, Came};
+use crate::{
+    args::{Args, Came},
+    worker::Worker,
+};
 use bulkhead_attacks::CALLS;
 use bulkhead_lockdown::sys_unsafe::raw;
-use bulkhead_shared::message::setup::BELL_FD;
+use bulkhead_shared::message::setup::{BELL_FD, DOORBELL_FD};
 use nix::errno::Errno;
 
 /// One of [`CALLS`]: its index.
@@ -54,4 +57,21 @@ pub fn ring_the_bell() {
     let one = 1u64.to_ne_bytes();
     // SAFETY: write(2) reads the eight bytes, which outlive the call.
     let _ = unsafe { raw(libc::SYS_write, [BELL_FD as u64, one.as_ptr() as u64, one.len() as u64, 0, 0, 0]) };
+}
+
+/// Sends a message with a descriptor in it, by whatever is open at this number.
+pub fn pass_descriptors(_: &mut Worker) {
+    // SAFETY: the kernel finds no socket at this descriptor, or no message at this address, and reads none.
+    let _ = unsafe { raw(libc::SYS_sendmsg, [BELL_FD as u64, 8, 0, 0, 0, 0]) };
+}
+
+/// Makes writes to the bell block, and reads of the doorbell, for the broker as well; fills the bell; and is silent. Whoever wrote to the
+/// bell now would wait for ever.
+pub fn block_the_bell(worker: &mut Worker) {
+    for fd in [BELL_FD, DOORBELL_FD] {
+        // SAFETY: F_SETFL takes a number.
+        let _ = unsafe { raw(libc::SYS_fcntl, [fd as u64, libc::F_SETFL as u64, 0, 0, 0, 0]) };
+    }
+    // One that would block is not made: what is in it is not known, and the worker itself would wait.
+    let _ = worker.ring.strike_with(u64::MAX >> 1);
 }

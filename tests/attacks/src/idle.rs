@@ -77,3 +77,17 @@ pub fn unknown_wait(worker: &mut Worker) {
     worker.ring.set(Word::Waiting, u32::MAX);
     cpu::burn(Duration::MAX);
 }
+
+/// Reads nothing any more: a call that does not fit the ring is never all sent.
+pub fn deafness(worker: &mut Worker) {
+    worker.answer(Ok(0));
+    cpu::burn(Duration::MAX);
+}
+
+/// Rings, and has nothing to say.
+pub fn ring(worker: &mut Worker) {
+    worker.answer(Ok(0));
+    for _ in 0..1000 {
+        let _ = worker.ring.strike();
+    }
+}

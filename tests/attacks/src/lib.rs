@@ -1,5 +1,7 @@
 //! What a test and its attacker agree on: names, and a few numbers. The attacks themselves are in the program.
 
+pub mod cases;
+
 /// Every attack of `bulkhead-attacker` that is called by name.
 pub const NAMES: &[&str] = &[
     // files
@@ -71,8 +73,20 @@ pub const NAMES: &[&str] = &[
     "short_fragment",
     "half_message_then_exit",
     "bell_storm",
+    "random_frame",
+    "random_words",
+    "changed_while_read",
+    "cursor_to_and_fro",
+    "dribble",
+    "silence_in_a_message",
+    "death_between_writes",
+    "fill_the_bell",
+    "block_the_bell",
     // messages
+    "random_message",
+    "changed_message",
     "wrong_id",
+    "old_id",
     "ready_again",
     "load_failed_late",
     "panicked",
@@ -81,7 +95,16 @@ pub const NAMES: &[&str] = &[
     "claim_fuel",
     "deep_value",
     "many_values",
+    "most_values",
+    "ask_unasked",
+    "use_unasked",
+    "deny_once",
+    "deny_flood",
+    "deny_elsewhere",
+    "deny_at_length",
+    "pass_descriptors",
     "output_flood",
+    "large_output_flood",
     "output_then_call",
     "output_then_exit",
     "silence",
@@ -101,6 +124,8 @@ pub const NAMES: &[&str] = &[
     "answer_then_output",
     "answer_then_flood",
     "answer_then_unknown_wait",
+    "answer_then_deafness",
+    "answer_then_ring",
 ];
 
 /// Attacks while the plugin is loaded, chosen by [`at_load`].
@@ -114,9 +139,20 @@ pub const AT_LOAD: &[&str] = &[
     "claim_kernel_memory_before_ready",
     "stale_for_ever",
     "ready_without_closing",
+    "silence_in_a_message_before_ready",
+    "output_before_ready",
+    "deny_flood_before_ready",
+    "bell_storm_before_ready",
+    "endless_message_before_ready",
+    "panicked_before_ready",
+    "unclosed_before_ready",
 ];
 
 const FIRST: u64 = 900_000_000;
+
+/// The value of `wasm.table_elements` by which the attacker is no attacker, but a worker as every other: it loads its plugin, and
+/// serves it.
+pub const HONEST: u64 = FIRST - 1;
 
 /// The value of `wasm.table_elements` that makes the attacker do this while it loads: a number that it is told, and that
 /// means nothing to it otherwise.
@@ -150,6 +186,61 @@ pub fn in_cell(name: &str) -> u64 {
 pub fn chosen_in_cell(stack: u64) -> Option<&'static str> {
     IN_CELL.iter().copied().find(|name| in_cell(name) == stack)
 }
+
+/// What a worker does in place of locking itself down; chosen by the stack that it is to prepare for. The first one turns at its first
+/// instruction and must be executed (`process.start`), the others in front of the main filter.
+pub const AT_SETUP: &[&str] = &[
+    "setup_without_lockdown",
+    "setup_without_filter",
+    "setup_garbage",
+    "setup_long_packet",
+    "setup_descriptors",
+    "setup_false_listener",
+    "setup_exit",
+    "setup_silence",
+    "setup_ready",
+];
+
+/// The stack that chooses the first of them.
+const AT_SETUP_FIRST: u64 = 5 << 20;
+
+/// The stack that chooses what a worker does in place of locking itself down.
+///
+/// # Panics
+/// When there is no such attack.
+pub fn at_setup(name: &str) -> u64 {
+    let index = AT_SETUP.iter().position(|known| *known == name);
+    AT_SETUP_FIRST + STACKS[1] * index.unwrap_or_else(|| panic!("there is no attack {name}")) as u64
+}
+
+/// What was chosen by this stack.
+pub fn chosen_at_setup(stack: u64) -> Option<&'static str> {
+    AT_SETUP.iter().copied().find(|name| at_setup(name) == stack)
+}
+
+/// What a compiler does that was taken over by its input: the input is this, and the attack's name, and where the attack has use for it
+/// a zero byte and more.
+pub const TO_COMPILER: &[u8] = b"\0asm: attack ";
+
+/// Attacks of a compiler.
+pub const AT_COMPILING: &[&str] = &[
+    "compiler_describes_twice",
+    "compiler_compiles_first",
+    "compiler_garbage",
+    "compiler_endless_message",
+    "compiler_bell_storm",
+    "compiler_claims_length",
+    "compiler_silence",
+    "compiler_exits",
+    "compiler_faults",
+    "compiler_calls",
+    "compiler_truncates",
+    "compiler_panics",
+    "compiler_out_of_memory",
+    "compiler_half_a_description",
+    "compiler_lies",
+    "compiler_code",
+];
 
 /// A system call with plain numbers, which works in a worker that every layer but `seccomp.main` holds.
 pub struct Call {

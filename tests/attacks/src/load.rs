@@ -1,9 +1,9 @@
 //! What a worker does in place of saying that its plugin is loaded.
 
-use crate::{args::Args, calls_unsafe, deaths_unsafe, messages, rings, worker::Worker};
+use crate::{args::Args, calls_unsafe, deaths_unsafe, frames, messages, rings, worker::Worker};
 use bulkhead_lockdown::Closing;
 use bulkhead_shared::{
-    message::worker::{FromWorker, GuestEnd, LoadFailure},
+    message::worker::{FromWorker, GuestEnd, LoadFailure, Stream},
     outcome::MemoryLimit,
     value::Value,
 };
@@ -26,6 +26,13 @@ pub fn attack(name: &str, worker: &mut Worker, closing: Closing) {
             drop(closing);
             worker.say(&FromWorker::Ready);
         }
+        "silence_in_a_message_before_ready" => frames::silence_in_a_message(worker),
+        "output_before_ready" => worker.say(&FromWorker::Output(Stream::Stdout, vec![b'x'; 100])),
+        "deny_flood_before_ready" => messages::deny_flood(worker),
+        "bell_storm_before_ready" => rings::bell_storm(worker),
+        "endless_message_before_ready" => rings::endless_message(worker),
+        "panicked_before_ready" => messages::panicked(worker),
+        "unclosed_before_ready" => worker.say(&FromWorker::LoadFailed(LoadFailure::Closing("no".to_owned()))),
         other => panic!("there is no attack {other}"),
     }
 }

@@ -9,9 +9,11 @@
 mod args;
 mod calls_unsafe;
 mod cell;
+mod compiling_unsafe;
 mod cpu;
 mod deaths_unsafe;
 mod files;
+mod frames;
 mod idle;
 mod ipc_unsafe;
 mod load;
@@ -22,10 +24,11 @@ mod network;
 mod processes;
 mod ring_unsafe;
 mod rings;
+mod setup;
 mod worker;
 
 use args::{Args, Came};
-use bulkhead_attacks::{WHO, chosen_at_load};
+use bulkhead_attacks::{HONEST, WHO, chosen_at_load};
 use bulkhead_lockdown::Locked;
 use bulkhead_shared::{
     message::{
@@ -33,8 +36,9 @@ use bulkhead_shared::{
         worker::{Call, FromWorker, GuestEnd, LoadFailure, ToWorker},
     },
     outcome::Refusal,
-    value::Values,
+    value::{Value, Values},
 };
+use bulkhead_worker::wire::Shared;
 use ring_unsafe::Ring;
 use worker::Worker;
 
@@ -110,7 +114,19 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("short_fragment", Broker(rings::short_fragment)),
     ("half_message_then_exit", Broker(rings::half_message_then_exit)),
     ("bell_storm", Broker(rings::bell_storm)),
+    ("random_frame", Broker(frames::random_frame)),
+    ("random_words", Broker(frames::random_words)),
+    ("changed_while_read", Broker(frames::changed_while_read)),
+    ("cursor_to_and_fro", Broker(frames::cursor_to_and_fro)),
+    ("dribble", Broker(frames::dribble)),
+    ("silence_in_a_message", Broker(frames::silence_in_a_message)),
+    ("death_between_writes", Broker(frames::death_between_writes)),
+    ("fill_the_bell", Broker(frames::fill_the_bell)),
+    ("block_the_bell", Broker(calls_unsafe::block_the_bell)),
+    ("random_message", Broker(frames::random_message)),
+    ("changed_message", Broker(frames::changed_message)),
     ("wrong_id", Broker(messages::wrong_id)),
+    ("old_id", Broker(messages::old_id)),
     ("ready_again", Broker(messages::ready_again)),
     ("load_failed_late", Broker(messages::load_failed_late)),
     ("panicked", Broker(messages::panicked)),
@@ -119,7 +135,16 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("claim_fuel", Broker(messages::claim_fuel)),
     ("deep_value", Broker(messages::deep_value)),
     ("many_values", Broker(messages::many_values)),
+    ("most_values", Broker(messages::most_values)),
+    ("ask_unasked", Broker(messages::ask_unasked)),
+    ("use_unasked", Broker(messages::use_unasked)),
+    ("deny_once", Broker(messages::deny_once)),
+    ("deny_flood", Broker(messages::deny_flood)),
+    ("deny_elsewhere", Broker(messages::deny_elsewhere)),
+    ("deny_at_length", Broker(messages::deny_at_length)),
+    ("pass_descriptors", Broker(calls_unsafe::pass_descriptors)),
     ("output_flood", Broker(messages::output_flood)),
+    ("large_output_flood", Broker(messages::large_output_flood)),
     ("output_then_call", Broker(messages::output_then_call)),
     ("output_then_exit", Broker(messages::output_then_exit)),
     ("silence", Broker(messages::silence)),
@@ -137,18 +162,30 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("answer_then_output", Broker(idle::output)),
     ("answer_then_flood", Broker(idle::flood)),
     ("answer_then_unknown_wait", Broker(idle::unknown_wait)),
+    ("answer_then_deafness", Broker(idle::deafness)),
+    ("answer_then_ring", Broker(idle::ring)),
 ];
 
 fn main() {
     if std::env::args().nth(1).as_deref() == Some(WHO) {
         std::process::exit(processes::say_who());
     }
+    setup::at_once();
     files::leave_open();
-    let roles = [Role::Worker, Role::Sacrifice];
-    let (Locked { load, link, closing, .. }, _) =
-        bulkhead_lockdown::enter_and_prepare(&roles, |_| (), |what, ()| cell::attack(what));
-    let mut worker = Worker { link, ring: Ring::find(), id: 0 };
-    let Load::Plugin(plugin) = load else { std::process::exit(1) };
+    let roles = [Role::Worker, Role::Sacrifice, Role::Compiler];
+    let (Locked { load, descriptors, link, closing }, _) =
+        bulkhead_lockdown::enter_and_prepare(&roles, setup::before_the_filter, |what, ()| cell::attack(what));
+    let plugin = match load {
+        Load::Plugin(plugin) if plugin.limits.table_elements == HONEST => {
+            std::process::exit(bulkhead_worker::serve(&plugin, None, descriptors, &Shared::new(link), || {
+                closing.apply()
+            }))
+        }
+        Load::Plugin(plugin) => plugin,
+        Load::Compile(job) => compiling_unsafe::attack(link, closing, &job, descriptors),
+        Load::Probe => std::process::exit(1),
+    };
+    let mut worker = Worker { link, ring: Ring::find(), id: 0, seed: 0 };
     // As in a real worker: a file that grows beyond its limit is an error, and not a death.
     if bulkhead_probe::calls_unsafe::survive_file_size_limit().is_err() {
         std::process::exit(1);
@@ -187,6 +224,10 @@ fn serve(worker: &mut Worker) -> ! {
             Ok(_) => continue,
             Err(_) => std::process::exit(1),
         };
+        worker.seed = match args.0.first() {
+            Some(Value::U64(number)) => *number,
+            _ => 0,
+        };
         match ATTACKS.iter().find(|(known, _)| *known == name) {
             Some((_, Host(attack))) => worker.answer(attack(&Args(args.0))),
             Some((_, Broker(attack))) => attack(worker),
@@ -201,7 +242,9 @@ fn serve(worker: &mut Worker) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bulkhead_attacks::{AT_LOAD, IN_CELL, NAMES, at_load, chosen_in_cell, in_cell};
+    use bulkhead_attacks::{
+        AT_LOAD, AT_SETUP, IN_CELL, NAMES, at_load, at_setup, chosen_at_setup, chosen_in_cell, in_cell,
+    };
 
     #[test]
     fn every_name_has_its_attack() {
@@ -215,6 +258,15 @@ mod tests {
             assert_eq!(chosen_in_cell(in_cell(name)), Some(*name));
         }
         assert_eq!(chosen_in_cell(1 << 20), None);
+    }
+
+    #[test]
+    fn attacks_while_locking_down_are_chosen_by_another_number() {
+        for name in AT_SETUP {
+            assert_eq!(chosen_at_setup(at_setup(name)), Some(*name));
+            assert_eq!(chosen_in_cell(at_setup(name)), None);
+        }
+        assert_eq!(chosen_at_setup(1 << 20), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::{args::Args, calls_unsafe, worker::Worker};
 use bulkhead_attacks::{PIECE, PIECES};
 use bulkhead_shared::{
-    message::worker::{Asked, FromWorker, Got, GuestEnd, LoadFailure, Stream, Used, Want},
+    message::worker::{Asked, Denied, FromWorker, Got, GuestEnd, LoadFailure, Network, Stream, Used, Want},
     outcome::MemoryLimit,
     value::{Value, Values},
 };
@@ -12,6 +12,12 @@ use bulkhead_shared::{
 pub fn wrong_id(worker: &mut Worker) {
     let end = GuestEnd::Exited(0);
     worker.say(&FromWorker::Done { id: worker.id + 1, end });
+}
+
+/// Answers a call that was answered, or never made: the one before.
+pub fn old_id(worker: &mut Worker) {
+    let end = GuestEnd::Returned(Values(vec![Value::S32(1)]));
+    worker.say(&FromWorker::Done { id: worker.id - 1, end });
 }
 
 /// Says again that it is ready.
@@ -57,6 +63,20 @@ pub fn deep_value(worker: &mut Worker) {
 pub fn many_values(worker: &mut Worker) {
     let values = vec![Value::Option(None); 2_000_000];
     worker.done(GuestEnd::Returned(Values(vec![Value::List(values)])));
+}
+
+/// Returns as many values as a message may have.
+pub fn most_values(worker: &mut Worker) {
+    let values = vec![Value::Option(None); 1_000_000];
+    worker.done(GuestEnd::Returned(Values(vec![Value::List(values)])));
+}
+
+/// Prints without end, as much at a time as a message may have.
+pub fn large_output_flood(worker: &mut Worker) {
+    let bytes = vec![b'x'; (16 << 20) - 64];
+    loop {
+        worker.say(&FromWorker::Output(Stream::Stdout, bytes.clone()));
+    }
 }
 
 /// Prints without end.
@@ -118,4 +138,41 @@ pub fn ask_at_length(worker: &mut Worker) {
 /// Says that it has used more than it was given.
 pub fn claim_use(worker: &mut Worker) {
     worker.say(&FromWorker::Used(Used { memory: u64::MAX, ..Used::default() }));
+}
+
+/// Tells of a path, and was not ordered to learn.
+pub fn ask_unasked(worker: &mut Worker) {
+    ask(worker, 0, "path");
+}
+
+/// Tells what it used, and was not ordered to learn.
+pub fn use_unasked(worker: &mut Worker) {
+    worker.say(&FromWorker::Used(Used::default()));
+}
+
+/// Tells that the network was refused, which an honest worker may.
+pub fn deny_once(worker: &mut Worker) {
+    worker.say(&FromWorker::Denied(Denied::Network(Network::Tcp)));
+    worker.answer(Ok(0));
+}
+
+/// Tells of denials without end.
+pub fn deny_flood(worker: &mut Worker) {
+    loop {
+        worker.say(&FromWorker::Denied(Denied::Network(Network::Udp)));
+    }
+}
+
+/// Tells of a denial in a directory that it does not have.
+pub fn deny_elsewhere(worker: &mut Worker) {
+    deny(worker, 7, "file".to_owned());
+}
+
+/// Tells of a denial of a path that is longer than any that is told.
+pub fn deny_at_length(worker: &mut Worker) {
+    deny(worker, 0, "x".repeat(Asked::MAX_PATH + 1));
+}
+
+fn deny(worker: &mut Worker, dir: u32, path: String) {
+    worker.say(&FromWorker::Denied(Denied::Path { dir, path, want: Want::Write }));
 }

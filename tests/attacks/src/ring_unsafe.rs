@@ -79,12 +79,17 @@ impl Ring {
 
     /// Rings the broker's bell.
     pub fn strike(&self) -> nix::Result<()> {
-        let one = 1u64;
+        self.strike_with(1)
+    }
+
+    /// The same, and counts so much.
+    pub fn strike_with(&self, one: u64) -> nix::Result<()> {
         // SAFETY: the kernel reads the eight bytes of `one`.
         Errno::result(unsafe { libc::write(BELL_FD, (&raw const one).cast(), 8) }).map(drop)
     }
 
-    fn put(&self, cursor: u32, bytes: &[u8]) {
+    /// Writes bytes of the ring, wherever that is.
+    pub fn put(&self, cursor: u32, bytes: &[u8]) {
         let ring = Layout::new(self.bytes()).unwrap_or_else(|e| panic!("{e}"));
         for (offset, byte) in bytes.iter().enumerate() {
             let place = HEADER_BYTES + ring.at(cursor.wrapping_add(offset as u32));

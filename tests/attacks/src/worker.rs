@@ -18,6 +18,8 @@ pub struct Worker {
     pub ring: Ring,
     /// The present call.
     pub id: u64,
+    /// Its first argument, where that is a number: what random attacks are made of.
+    pub seed: u64,
 }
 
 impl Worker {

@@ -5,6 +5,7 @@
 //! layer is what stops it: no other one is there that would. The two layers inside the runtime are no walls around a hijacked
 //! worker; their attackers are guests, in a worker that is as it should be.
 
+mod awaiting;
 mod cells;
 mod cgroups;
 mod core_scheduling;
