@@ -6,13 +6,14 @@ use crate::{
     cgroup::Cgroups,
     class::{Battery, Class},
     error::Error,
+    exhausted::{failed_by, failed_memory, is_exhausted},
     kept::Kept,
     launcher::Launcher,
+    loading::Loads,
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
     policies::{self, Site, in_force::InForce},
     probe::{Attacks, Probe},
-    process::failed,
     programs::Programs,
     reactor::Reactor,
 };
@@ -97,12 +98,23 @@ impl BrokerBuilder {
         let policies = InForce::new(self.site)?;
         let programs = Arc::new(programs);
         let cgroups = Arc::new(Cgroups::discover());
-        let launcher = Arc::new(Launcher::start(&programs.launcher)?);
+        let launcher = Arc::new(Launcher::start(programs.clone())?);
         let batteries = Mutex::new(HashMap::new());
         let cells = Cells::new(programs.clone(), cgroups.clone(), launcher.clone());
-        let (kept, reactor) = (Kept::default(), Reactor::default());
+        let (kept, loads, reactor) = (Kept::default(), Loads::default(), Reactor::default());
         Ok(Broker {
-            inner: Arc::new(Inner { programs, cache, cgroups, policies, batteries, kept, cells, reactor, launcher }),
+            inner: Arc::new(Inner {
+                programs,
+                cache,
+                cgroups,
+                policies,
+                batteries,
+                kept,
+                cells,
+                loads,
+                reactor,
+                launcher,
+            }),
         })
     }
 
@@ -143,7 +155,11 @@ impl Broker {
             Source::Bytes(bytes) => (Sealed::copy_bytes(bytes, max), None),
         };
         let input = input.map_err(|e| match e {
-            MemoryError::Memory { .. } => failed("copy the plugin", e),
+            MemoryError::Memory { .. } => failed_memory("copy the plugin", &e),
+            // It may be a perfect plugin.
+            MemoryError::Read { ref source, .. } | MemoryError::Open { ref source, .. } if is_exhausted(source) => {
+                failed_by("copy the plugin", e.to_string(), source)
+            }
             MemoryError::TooLarge { .. } => Outcome::Refused(Refusal { message: format!("{e} (compiler.max_input)") }),
             e => Outcome::Refused(Refusal { message: e.to_string() }),
         })?;
@@ -224,6 +240,8 @@ pub(crate) struct Inner {
     pub kept: Kept,
     // Before the launcher: dropping it ends the thread that has the launcher, too.
     pub cells: Cells,
+    /// How long plugins take to be loaded.
+    pub loads: Loads,
     /// Waits for the calls that are awaited.
     pub reactor: Reactor,
     // Last: dropping it ends every process.

@@ -43,8 +43,6 @@ use thiserror::Error;
 pub const DEFAULT_MAX_BYTES: u64 = 2 << 30;
 /// Largest note that is read back, in bytes.
 const MAX_NOTE: u64 = 64 * 1024;
-/// A temporary file of this age has no writer any more.
-const STALE: Duration = Duration::from_secs(3600);
 /// An entry's time of last use is written this often at most.
 const USE_RESOLUTION: Duration = Duration::from_secs(600);
 
@@ -128,9 +126,11 @@ enum Unusable {
 
 impl Cache {
     /// Opens a directory, and makes it (0700) where there is none. Refused: a symbolic link, a directory of another user, a
-    /// directory that others may write to.
+    /// directory that others may write to. Removes what a broker that was killed was writing.
     pub fn open(path: &Path) -> Result<Cache, Error> {
-        Ok(Cache { directory: Directory::open(path)?, max_bytes: DEFAULT_MAX_BYTES })
+        let directory = Directory::open(path)?;
+        directory.remove_abandoned();
+        Ok(Cache { directory, max_bytes: DEFAULT_MAX_BYTES })
     }
 
     /// Bounds the size of all entries together, in bytes.
@@ -182,6 +182,7 @@ impl Cache {
         let Some(rest) = self.max_bytes.checked_sub(bytes) else {
             return Err(Error::TooLarge { bytes, max: self.max_bytes });
         };
+        self.directory.remove_abandoned();
         self.evict(rest);
         let (mut file, temporary) = self.directory.create_temporary().map_err(|source| self.write_error(source))?;
         let stored = write(&mut file, &header, &description, code)
@@ -232,17 +233,9 @@ impl Cache {
                 return;
             }
         };
-        let now = SystemTime::now();
-        files.retain(|file| {
-            let stale = file.temporary && now.duration_since(file.used).is_ok_and(|age| age > STALE);
-            if stale {
-                self.directory.remove(&file.name);
-            }
-            !stale
-        });
         files.sort_by_key(|file| file.used);
         let mut total: u64 = files.iter().map(|file| file.bytes).sum();
-        for file in files.iter().filter(|file| !file.temporary) {
+        for file in &files {
             if total <= max {
                 break;
             }
@@ -278,11 +271,16 @@ fn write(file: &mut File, header: &Header, description: &[u8], code: &Sealed) ->
 }
 
 /// Reads an entry and checks every byte of it. The code is checked as it stands in the sealed copy, never in the file.
-fn read(mut file: &File, key: &Key, max_bytes: u64) -> Result<Entry, Unusable> {
+fn read(file: &File, key: &Key, max_bytes: u64) -> Result<Entry, Unusable> {
+    let file_bytes = check_origin(file).map_err(Unusable::Damaged)?;
+    read_from(file, file_bytes, key, max_bytes)
+}
+
+/// Reads an entry of a file that has so many bytes.
+fn read_from(mut file: impl Read, file_bytes: u64, key: &Key, max_bytes: u64) -> Result<Entry, Unusable> {
     let damaged = |reason: &str| Unusable::Damaged(reason.to_owned());
     let unreadable = |e: io::Error| Unusable::Damaged(format!("cannot be read: {e}"));
 
-    let file_bytes = check_origin(file).map_err(Unusable::Damaged)?;
     let mut bytes = [0; Header::BYTES];
     file.read_exact(&mut bytes).map_err(unreadable)?;
     let header = Header::decode(&bytes).map_err(damaged)?;
@@ -297,7 +295,7 @@ fn read(mut file: &File, key: &Key, max_bytes: u64) -> Result<Entry, Unusable> {
         return Err(damaged("its description is too large"));
     }
     let mut description = Vec::new();
-    file.take(header.description_bytes).read_to_end(&mut description).map_err(unreadable)?;
+    file.by_ref().take(header.description_bytes).read_to_end(&mut description).map_err(unreadable)?;
     let code = Sealed::copy_exactly(&mut file, "the cached code", header.code_bytes).map_err(|error| match error {
         MemoryError::Memory { .. } => Unusable::Host(error),
         error => Unusable::Damaged(error.to_string()),
@@ -337,5 +335,29 @@ fn note_use(file: &File) {
         .is_ok_and(|used| SystemTime::now().duration_since(used).unwrap_or_default() < USE_RESOLUTION);
     if !recent {
         let _ = futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW);
+    }
+}
+
+/// For fuzz targets: entries without files.
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    use super::*;
+
+    pub fn entry(key: &Key, description: &[u8], code: &[u8]) -> Vec<u8> {
+        let sealed = Sealed::copy_bytes(code, u64::MAX).expect("the host has room for it");
+        [&Header::of(key, description, &sealed).encode()[..], description, code].concat()
+    }
+
+    pub fn read(bytes: &[u8], key: &Key, max: u64) -> Result<(Description, Vec<u8>), String> {
+        match read_from(bytes, bytes.len() as u64, key, max) {
+            Ok(Entry { description, code }) => {
+                let mut copy = vec![0; code.bytes() as usize];
+                let read = code.read_at(&mut copy, 0).expect("what is sealed can be read");
+                assert_eq!(read, copy.len());
+                Ok((description, copy))
+            }
+            Err(Unusable::Damaged(reason)) => Err(reason),
+            Err(Unusable::Host(error)) => panic!("the entry brought about {error}"),
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`host`] | where this process stands, from /proc |
 //! | [`place`] | where in the unified hierarchy cgroups of ours may be made, and moving out of the way |
+//! | [`owner`] | whose something is, in its name |
 //! | [`tree`] | one directory for each broker; sweeping those of dead ones |
 //! | [`group`] | the cgroup of one worker |
 //! | [`limits`] | writing limits and reading them back |
@@ -23,6 +24,7 @@ mod file;
 mod group;
 mod host;
 mod limits;
+mod owner;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ mod xattr;
 
 pub use group::Cgroup;
 pub use limits::Limits;
+pub(crate) use owner::{Owner, PREFIX};
 
 use crate::exhausted;
 use bulkhead_shared::layer::{Achieved, Layer};
@@ -159,7 +162,8 @@ pub enum Error {
     },
 }
 
-/// A directory of one worker in one hierarchy.
+/// A directory of one worker in one hierarchy. Dropping it kills what is in it and removes it, also where the rest of its cgroup could
+/// not be made.
 #[derive(Debug)]
 struct Leaf {
     tree: Arc<Tree>,
@@ -329,9 +333,9 @@ impl Cgroups {
         };
         if let Some(branch) = &self.v2 {
             let made = Leaf::make(&branch.tree, &name, Version::V2, branch.controllers.clone())
-                .and_then(|leaf| Ok((file::open_directory(&*branch.tree, &name)?, leaf)));
+                .and_then(|leaf| leaf.with(|_| file::open_directory(&*branch.tree, &name)));
             match made {
-                Ok((directory, leaf)) => (cgroup.v2, cgroup.directory) = (Some(leaf), Some(directory)),
+                Ok((leaf, directory)) => (cgroup.v2, cgroup.directory) = (Some(leaf), Some(directory)),
                 Err(errno) => failed(branch, errno),
             }
         }
@@ -340,9 +344,9 @@ impl Cgroups {
         let bounds = |branch: &&Branch| branch.controllers.is_empty() || !branch.controllers.is_disjoint(&wanted);
         for branch in self.v1.iter().filter(bounds) {
             let made = Leaf::make(&branch.tree, &name, Version::V1, branch.controllers.clone())
-                .and_then(|leaf| Ok((file::open_for_writing(&*branch.tree, &leaf.file("cgroup.procs").1)?, leaf)));
+                .and_then(|leaf| leaf.with(|leaf| file::open_for_writing(&*branch.tree, &leaf.file("cgroup.procs").1)));
             match made {
-                Ok((procs, leaf)) => {
+                Ok((leaf, procs)) => {
                     cgroup.v1_procs.push(procs);
                     cgroup.v1.push(leaf);
                 }

@@ -4,9 +4,10 @@ use crate::{
     broker::Inner,
     cache::{Entry, Key},
     cgroup::Limits,
+    exhausted::{failed_by, failed_memory},
     filter, limits,
     memfd::{Error as MemoryError, Output, Sealed},
-    process::{Process, Spec, Woken, failed, protocol, refused_call, timed_out},
+    process::{Process, Spec, Woken, protocol, refused_call, timed_out},
     sys_unsafe::Notification,
 };
 use bulkhead_shared::{
@@ -81,10 +82,11 @@ pub(crate) fn compile(
     key: Key,
 ) -> Result<Compiled, Outcome> {
     let started = Instant::now();
-    let output = Output::new(policy.compiler.max_code).map_err(|e| failed("make room for the native code", e))?;
+    let output =
+        Output::new(policy.compiler.max_code).map_err(|e| failed_memory("make room for the native code", &e))?;
     let mut process = start(broker, policy)?;
     let job = Job { input_bytes: input.bytes(), max_code_bytes: policy.compiler.max_code, engine: *engine };
-    let shared = input.share().map_err(|e| failed("share the input", e))?;
+    let shared = input.share().map_err(|e| failed_by("share the input", e.to_string(), &e))?;
     process.load(&Load::Compile(job), &[shared.as_fd(), output.as_fd()])?;
 
     let ended = follow(&mut process, policy, started, progress);
@@ -93,7 +95,7 @@ pub(crate) fn compile(
     let (description, code_bytes) = ended?;
     drop(process);
     let code = output.into_sealed(code_bytes).map_err(|e| match e {
-        MemoryError::Memory { .. } => failed("copy the native code", e),
+        MemoryError::Memory { .. } => failed_memory("copy the native code", &e),
         e => Outcome::Violation(Violation::Protocol { what: e.to_string() }),
     })?;
     if let Some(cache) = &broker.cache
@@ -137,26 +139,12 @@ fn follow(
     let (timeout, memory) = (policy.compiler.timeout, policy.compiler.memory);
     let deadline = Instant::now() + timeout;
     let mut next_progress = started + PROGRESS;
-    let mut described: Option<Description> = None;
+    let mut told = Told::default();
     let mut ended = false;
     loop {
         while let Some(said) = process.link.try_receive::<FromCompiler>().map_err(protocol)? {
-            match (said, described.take()) {
-                (FromCompiler::Described(description), None) => described = Some(*description),
-                (FromCompiler::Compiled { code_bytes }, Some(description)) => return Ok((description, code_bytes)),
-                (FromCompiler::Refused { reason }, _) => {
-                    return Err(Outcome::Refused(Refusal { message: reason }));
-                }
-                (FromCompiler::Panicked(message), _) if message.contains("out of memory") => {
-                    return Err(Outcome::OutOfMemory(MemoryLimit::Kernel { limit: memory }));
-                }
-                (FromCompiler::Panicked(message), _) => {
-                    return Err(Outcome::Refused(Refusal { message: format!("the compiler gave up: {message}") }));
-                }
-                _ => {
-                    let what = "the compiler described twice, or compiled before it described".to_owned();
-                    return Err(Outcome::Violation(Violation::Protocol { what }));
-                }
+            if let Some(all) = told.hear(said, memory)? {
+                return Ok(all);
             }
         }
         if ended {
@@ -175,6 +163,34 @@ fn follow(
             Woken::Refused(call) => return Err(refused_call(call)),
             // What it said before its end still counts.
             Woken::Ended => ended = true,
+        }
+    }
+}
+
+/// What a compiler has said so far.
+#[derive(Default)]
+pub(crate) struct Told(Option<Description>);
+
+impl Told {
+    /// Judges what it says: `Some` is all that there is to know. `memory` is its limit.
+    pub fn hear(&mut self, said: FromCompiler, memory: u64) -> Result<Option<(Description, u64)>, Outcome> {
+        match (said, self.0.take()) {
+            (FromCompiler::Described(description), None) => {
+                self.0 = Some(*description);
+                Ok(None)
+            }
+            (FromCompiler::Compiled { code_bytes }, Some(description)) => Ok(Some((description, code_bytes))),
+            (FromCompiler::Refused { reason }, _) => Err(Outcome::Refused(Refusal { message: reason })),
+            (FromCompiler::Panicked(message), _) if message.contains("out of memory") => {
+                Err(Outcome::OutOfMemory(MemoryLimit::Kernel { limit: memory }))
+            }
+            (FromCompiler::Panicked(message), _) => {
+                Err(Outcome::Refused(Refusal { message: format!("the compiler gave up: {message}") }))
+            }
+            _ => {
+                let what = "the compiler described twice, or compiled before it described".to_owned();
+                Err(Outcome::Violation(Violation::Protocol { what }))
+            }
         }
     }
 }

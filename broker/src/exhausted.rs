@@ -1,6 +1,7 @@
 //! Limits of the host that many workers come up against, by name and with the cure.
 
-use bulkhead_shared::{outcome::Outcome, ring::CreateError};
+use crate::memfd::Error as MemoryError;
+use bulkhead_shared::{outcome::Outcome, packet, ring::CreateError};
 use nix::{
     errno::Errno,
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -35,6 +36,25 @@ pub(crate) fn failed(step: &str, errno: Errno) -> Outcome {
 pub(crate) fn failed_by(step: &str, cause: String, error: &io::Error) -> Outcome {
     let cure = error.raw_os_error().and_then(|errno| cure(Errno::from_raw(errno), false));
     with_cure(crate::process::failed(step, cause), cure)
+}
+
+/// The same of a file in memory.
+pub(crate) fn failed_memory(step: &str, error: &MemoryError) -> Outcome {
+    match error {
+        MemoryError::Memory { source, .. } => failed_by(step, error.to_string(), source),
+        error => crate::process::failed(step, error),
+    }
+}
+
+/// A packet of our own processes that came without its descriptor: the kernel drops what there is no room for.
+pub(crate) fn failed_packet(step: &str, error: &packet::Error) -> Outcome {
+    let lost = matches!(error, packet::Error::TooManyDescriptors { .. });
+    with_cure(crate::process::failed(step, error), lost.then_some(DESCRIPTORS))
+}
+
+/// Whether an error is this process's or the host's want of something, and says nothing of what was asked for.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|errno| cure(Errno::from_raw(errno), false).is_some())
 }
 
 /// The same of making the rings.

@@ -1,5 +1,6 @@
 //! Exports that were looked up once.
 
+use bulkhead_shared::outcome::{Outcome, Refusal};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A function that a plugin exports, as [`Plugin::export`](crate::Plugin::export) found it. It serves that plugin alone, over all
@@ -48,9 +49,10 @@ impl Exports {
         Some(Export { owner: self.owner, number })
     }
 
-    /// What the worker knows this export by, if it is one of this plugin's.
-    pub fn number(&self, export: &Export) -> Option<u32> {
-        (export.owner == self.owner).then_some(export.number)
+    /// What the worker knows this export by; refused if it is another plugin's.
+    pub fn number(&self, export: &Export) -> Result<u32, Outcome> {
+        let refusal = || Outcome::Refused(Refusal { message: "the export is another plugin's".to_owned() });
+        (export.owner == self.owner).then_some(export.number).ok_or_else(refusal)
     }
 
     /// Interface and name of those from this number on.
@@ -74,13 +76,13 @@ mod tests {
         let add = exports.add("i#add", "i", "add").unwrap();
         assert_eq!((exports.find("i#add"), exports.find("add")), (Some(add), None));
         assert_eq!(exports.from(0).collect::<Vec<_>>(), [("i", "add")]);
-        assert_eq!((exports.number(&add), exports.from(1).count()), (Some(0), 0));
+        assert_eq!((exports.number(&add), exports.from(1).count()), (Ok(0), 0));
     }
 
     #[test]
-    fn another_plugins_export_is_none() {
+    fn another_plugins_export_is_refused() {
         let (mut one, other) = (Exports::new(), Exports::new());
         let export = one.add("f", "", "f").unwrap();
-        assert_eq!(other.number(&export), None);
+        assert!(matches!(other.number(&export), Err(Outcome::Refused(_))));
     }
 }

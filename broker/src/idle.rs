@@ -2,19 +2,22 @@
 //!
 //! A worker has one thread, and so uses no more CPU time than time passes. CPU time is therefore read where more than
 //! `process.idle_cpu` *can* have been used since it was read last: when a call begins so long after that. It is also read at the
-//! end of each call for which the broker slept, where a system call more does not count; then everything used until the next
-//! call is used idly, and the account is exact.
+//! end of each call for which the broker slept longer than [`SHORT`], where a system call more does not count; then everything
+//! used until the next call is used idly, and the account is exact.
 //!
-//! Between two readings lie calls that were answered while the broker looked for the answer, and the gaps between them. What is
-//! idle is what was used, less the time that those calls took, less what the worker may use on looking for the next call. Time
-//! in those calls that it did not use it could so use idly: no more than has passed since the last reading when the last of
-//! them began, which is less than `process.idle_cpu`, and that last call, which is no longer than `invocation.spin`. So more
-//! than twice the budget is found at any rate, and more than the budget is where the call before was slept for.
+//! Between two readings lie short calls, and the gaps between them. What is idle is what was used, less the time that those calls
+//! took, less what the worker may use on looking for the next call. Time in those calls that it did not use it could so use idly:
+//! no more than has passed since the last reading when the last of them began, which is less than `process.idle_cpu`, and that
+//! last call, which is no longer than [`SHORT`] or `invocation.spin`. So more than twice the budget, and [`SHORT`], is found at any
+//! rate, and more than the budget is where the call before was a long one.
 
 use std::time::{Duration, Instant};
 
 /// CPU time for going to sleep and being woken, with what the kernel adds to a process's account meanwhile.
 const SETTLING: Duration = Duration::from_micros(100);
+
+/// Longest call for which the broker slept, and that costs no reading of CPU time nevertheless.
+pub(crate) const SHORT: Duration = Duration::from_millis(1);
 
 /// One worker's account.
 pub(crate) struct Idle {

@@ -4,7 +4,7 @@ use crate::{
     denials::Denials,
     learn,
     process::{Process, Woken, protocol, refused_call, timed_out},
-    stdio::{Collected, Next, Offer, Streams},
+    stdio::{self, Collected, Next, Offer, Streams},
 };
 use bulkhead_shared::{
     message::{
@@ -13,13 +13,15 @@ use bulkhead_shared::{
     },
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, Violation},
     policy::Policy,
-    ring::{self, Heard, Pace},
+    ring::{self, BrokerEnd, Heard, Pace},
     value::Value,
 };
 use std::time::{Duration, Instant};
 
 /// Input that waits for room on the ring, in bytes, beyond which no more is taken from the caller.
 const QUEUED_INPUT: usize = 64 * 1024;
+/// Most input that can wait for room when a call is over: one piece more, and the head of its message.
+const MOST_INPUT: usize = QUEUED_INPUT + stdio::CHUNK + 64;
 /// Bytes of the ring that a worker writes.
 pub(crate) const REPLY_RING: u32 = 64 * 1024;
 
@@ -98,6 +100,17 @@ pub(crate) enum Step {
     More,
     /// Nothing goes on before something happens.
     Wait,
+}
+
+/// What is to be done about what has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sequel {
+    /// Nothing but to go on.
+    GoOn,
+    /// The guest is to be told that its time is over.
+    Interrupt,
+    /// There is nobody left who could say any more.
+    Over,
 }
 
 /// Who is told what became of each call of a batch: its results, or its end.
@@ -180,11 +193,11 @@ impl Invocation {
         }
         let end = match request {
             Request::Many(export, calls, each) => self.run_many(around, process, pace, (export, calls), each, results),
-            Request::Named(call) => match self.send_named(process, call)? {
+            Request::Named(call) => match self.send_named(&mut process.link, call)? {
                 Sent::Not(end) => Ok(end),
                 Sent::But(rest) => self.follow_all(around, process, pace, rest, results),
             },
-            Request::Bound(export, args) => match self.send_bound(process, export, args)? {
+            Request::Bound(export, args) => match self.send_bound(&mut process.link, export, args)? {
                 Sent::Not(end) => Ok(end),
                 Sent::But(rest) => self.follow_all(around, process, pace, rest, results),
             },
@@ -213,7 +226,8 @@ impl Invocation {
         // What of the call that was sent last there was no room for.
         let mut rest: &[u8] = &[];
         loop {
-            while sent - answered < most && process.link.queued_bytes() == 0 {
+            // One at least, whatever waits before it: input that the guest of a run did not read.
+            while sent == answered || (sent - answered < most && process.link.queued_bytes() == 0) {
                 let Some(args) = calls.next() else { break };
                 sent += 1;
                 rest = process.link.send_call(&hot::Call { id: sent, export, args }).map_err(unsent)?;
@@ -227,7 +241,7 @@ impl Invocation {
             (self.until, self.signalled) = (self.deadline, false);
             let end = self.follow(around, process, pace, &mut rest, results)?;
             if answered == sent {
-                all_was_sent(rest)?;
+                self.all_was_sent(process, rest)?;
             }
             match end {
                 End::Returned => each(Ok(results)),
@@ -237,18 +251,18 @@ impl Invocation {
     }
 
     /// Sends a call of a command, or of an export by its name.
-    pub fn send_named(&mut self, process: &mut Process, call: Call) -> Result<Sent<'static>, Outcome> {
-        sent(process.link.send(&ToWorker::Invoke { id: self.id, call }).map(|()| &[][..]))
+    pub fn send_named(&mut self, link: &mut BrokerEnd, call: Call) -> Result<Sent<'static>, Outcome> {
+        sent(link.send(&ToWorker::Invoke { id: self.id, call }).map(|()| &[][..]))
     }
 
     /// As [`Invocation::send_named`], for an export that the worker knows by a number.
     pub fn send_bound<'v>(
         &mut self,
-        process: &mut Process,
+        link: &mut BrokerEnd,
         export: u32,
         args: &'v [Value],
     ) -> Result<Sent<'v>, Outcome> {
-        sent(process.link.send_call(&hot::Call { id: self.id, export, args }))
+        sent(link.send_call(&hot::Call { id: self.id, export, args }))
     }
 
     /// Follows a call to its end, all of which must have been sent by then.
@@ -261,8 +275,21 @@ impl Invocation {
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
         let end = self.follow(around, process, pace, &mut rest, results)?;
-        all_was_sent(rest)?;
+        self.all_was_sent(process, rest)?;
         Ok(end)
+    }
+
+    /// Nobody can answer what was not said to its end: with `rest`, what waits for room when a call is over is input that its guest
+    /// did not read. A worker that answers sooner would leave the broker with a message more at each call.
+    pub fn all_was_sent(&self, process: &Process, rest: &[u8]) -> Result<(), Outcome> {
+        let input = if self.streams.is_some() { MOST_INPUT } else { 0 };
+        let queued = process.link.queued_bytes();
+        match rest.is_empty() && queued <= input {
+            true => Ok(()),
+            false => Err(Outcome::Violation(Violation::Protocol {
+                what: format!("an answer to a call of which not all was sent yet: {queued} bytes waited"),
+            })),
+        }
     }
 
     /// Follows a call to its end. `rest` is what of it, or of the one after it, there was no room for yet.
@@ -276,7 +303,7 @@ impl Invocation {
     ) -> Result<End, Outcome> {
         let mut found = 0u32;
         loop {
-            match self.step(around, process, rest, results)? {
+            match self.step(around, &mut process.link, rest, results)? {
                 Step::Over(end) => return Ok(end),
                 Step::Died => return Err(process.post_mortem()),
                 Step::More => continue,
@@ -304,18 +331,18 @@ impl Invocation {
     pub fn step(
         &mut self,
         around: Around<'_>,
-        process: &mut Process,
+        link: &mut BrokerEnd,
         rest: &mut &[u8],
         results: &mut Vec<Value>,
     ) -> Result<Step, Outcome> {
-        self.feed(process, rest)?;
+        self.feed(link, rest)?;
         // What could not be written is offered again before anything new is taken from the ring.
         if let Some((stream, bytes)) = self.held.take() {
             self.hand_on(stream, bytes)?;
         }
         let mut heard = 0;
         while self.held.is_none() {
-            let said = match process.link.try_receive_answer(results).map_err(protocol)? {
+            let said = match link.try_receive_answer(results).map_err(protocol)? {
                 None => break,
                 Some(Heard::Hot(id)) if id == self.id => return Ok(Step::Over(End::Returned)),
                 Some(Heard::Hot(_)) => return Err(not_permitted()),
@@ -351,36 +378,51 @@ impl Invocation {
 
     /// What is to be done about what has happened. `false`: there is nobody left who could say any more.
     pub fn woken(&mut self, around: Around<'_>, process: &Process, woken: Woken) -> Result<bool, Outcome> {
-        let invocation = &around.policy.invocation;
+        if let Woken::Refused(call) = &woken
+            && learn::answered(around.learning, process, *call)?
+        {
+            return Ok(true);
+        }
+        match self.judge(around.policy, woken)? {
+            Sequel::GoOn => Ok(true),
+            Sequel::Interrupt => {
+                process.signal(libc::SIGUSR1);
+                Ok(true)
+            }
+            Sequel::Over => Ok(false),
+        }
+    }
+
+    /// What follows from what has happened.
+    pub fn judge(&mut self, policy: &Policy, woken: Woken) -> Result<Sequel, Outcome> {
         match woken {
             Woken::Peer => {}
             Woken::Caller => self.streams.iter().for_each(Streams::woken),
-            Woken::Refused(call) if learn::answered(around.learning, process, call)? => {}
             Woken::Refused(call) => return Err(refused_call(call)),
             // What it wrote before its end still counts; what there is no room for yet, `drain` waits for.
-            Woken::Ended if self.ended => return Ok(false),
+            Woken::Ended if self.ended => return Ok(Sequel::Over),
             Woken::Ended => self.ended = true,
-            Woken::Deadline if invocation.interrupt == Interrupt::Epoch && !self.signalled => {
-                process.signal(libc::SIGUSR1);
+            Woken::Deadline if policy.invocation.interrupt == Interrupt::Epoch && !self.signalled => {
                 self.signalled = true;
-                self.until += invocation.grace;
+                self.until += policy.invocation.grace;
+                return Ok(Sequel::Interrupt);
             }
             Woken::Deadline => return Err(timed_out(self.limit, Phase::Running)),
         }
-        Ok(true)
+        Ok(Sequel::GoOn)
     }
 
     /// Sends input as far as there is room.
-    fn feed(&mut self, process: &mut Process, rest: &mut &[u8]) -> Result<(), Outcome> {
-        process.link.send_rest(rest).map_err(protocol)?;
+    fn feed(&mut self, link: &mut BrokerEnd, rest: &mut &[u8]) -> Result<(), Outcome> {
+        link.send_rest(rest).map_err(protocol)?;
         let Some(streams) = &mut self.streams else { return Ok(()) };
-        while process.link.queued_bytes() < QUEUED_INPUT {
+        while link.queued_bytes() < QUEUED_INPUT {
             let message = match streams.input() {
                 Next::Bytes(bytes) => ToWorker::Stdin(bytes),
                 Next::End => ToWorker::StdinEnd,
                 Next::Later | Next::Done => break,
             };
-            process.link.send(&message).map_err(protocol)?;
+            link.send(&message).map_err(protocol)?;
         }
         Ok(())
     }
@@ -398,7 +440,7 @@ impl Invocation {
 
     /// Hands on what a worker had written before it was ended, or ended itself: a person looks there for what led to it. Every
     /// word of it is checked as before. The worker is dead, and nobody else can write to its ring.
-    pub fn drain(&mut self, policy: &Policy, process: &mut Process, death: Death, outcome: &Outcome) {
+    pub fn drain(&mut self, policy: &Policy, link: &mut BrokerEnd, death: Death, outcome: &Outcome) {
         if self.streams.is_none() {
             return;
         }
@@ -418,7 +460,7 @@ impl Invocation {
                 }
                 continue;
             }
-            match process.link.try_receive::<FromWorker>() {
+            match link.try_receive::<FromWorker>() {
                 Ok(Some(FromWorker::Output(stream, bytes))) if bytes.len() as u64 <= most => {
                     most -= bytes.len() as u64;
                     self.held = Some((stream, bytes));
@@ -474,16 +516,6 @@ pub(crate) fn unsent(error: ring::Error) -> Outcome {
     match error {
         ring::Error::Unsendable(e) => Outcome::Refused(Refusal { message: format!("the call: {e}") }),
         e => protocol(e),
-    }
-}
-
-/// Nobody can answer what was not said to its end.
-pub(crate) fn all_was_sent(rest: &[u8]) -> Result<(), Outcome> {
-    match rest {
-        [] => Ok(()),
-        _ => Err(Outcome::Violation(Violation::Protocol {
-            what: format!("an answer to a call of which {} bytes were not sent yet", rest.len()),
-        })),
     }
 }
 

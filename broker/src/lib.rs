@@ -75,6 +75,8 @@ pub mod denials;
 mod error;
 mod exhausted;
 mod export;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod graveyard;
 mod idle;
 mod invocation;

@@ -13,8 +13,12 @@ use bulkhead_shared::{
     message::worker::{FromWorker, LoadFailure},
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
     policy::Policy,
+    ring::{BrokerEnd, Pace},
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 /// Why a fresh worker did not come up.
 pub(crate) enum Fresh {
@@ -46,33 +50,48 @@ impl From<Outcome> for Fresh {
     }
 }
 
+/// Longest time to look for a worker's word that it is ready. A small plugin is loaded in less than that, and a wake costs a
+/// tenth of it.
+const LOOK: Duration = Duration::from_micros(500);
+
+/// What was learned of how long workers take to be ready.
+pub(crate) struct Loads(Mutex<Pace>);
+
+impl Default for Loads {
+    fn default() -> Loads {
+        Loads(Mutex::new(Pace::new(LOOK)))
+    }
+}
+
+impl Loads {
+    /// Looks a little. Where another thread looks already, this one sleeps at once: a machine that starts several workers has
+    /// better things to do.
+    fn look(&self, policy: &Policy, there: impl FnMut() -> bool) -> bool {
+        !policy.invocation.spin.is_zero() && self.0.try_lock().is_ok_and(|mut pace| pace.look(there))
+    }
+}
+
 /// Waits until the plugin is loaded and closed in.
 pub(crate) fn await_ready(
     process: &mut Process,
+    policy: &Policy,
+    loads: &Loads,
     timeout: Duration,
     learning: Option<&learn::Recorder>,
     denials: &Denials,
 ) -> Result<(), Fresh> {
     let deadline = Instant::now() + timeout;
     let mut ended = false;
+    let mut looked = false;
     loop {
-        match process.link.try_receive::<FromWorker>().map_err(protocol)? {
-            Some(FromWorker::Ready) => return Ok(()),
-            Some(FromWorker::LoadFailed(failure)) => {
-                learn::not_loaded(learning, &failure);
-                return Err(load_failed(failure));
-            }
-            Some(FromWorker::Panicked(message)) => {
-                let what = format!("the worker's own code panicked: {message}");
-                return Err(Outcome::Violation(Violation::Protocol { what }).into());
-            }
-            Some(said) if denials.heard(&said)? || learn::heard(learning, &said)? => continue,
-            Some(_) => {
-                let what = "a message that is not permitted while loading".to_owned();
-                return Err(Outcome::Violation(Violation::Protocol { what }).into());
-            }
-            None if ended => return Err(process.post_mortem().into()),
-            None => {}
+        match hear(&mut process.link, learning, denials, deadline)? {
+            Said::Ready => return Ok(()),
+            Said::TooMuch => return Err(timed_out(timeout, Phase::Loading).into()),
+            Said::Nothing if ended => return Err(process.post_mortem().into()),
+            Said::Nothing => {}
+        }
+        if !std::mem::replace(&mut looked, true) && loads.look(policy, || process.link.peek()) {
+            continue;
         }
         match process.wait(Some(deadline), true)? {
             Woken::Peer | Woken::Caller => {}
@@ -80,6 +99,55 @@ pub(crate) fn await_ready(
             Woken::Refused(call) if learn::answered(learning, process, call)? => {}
             Woken::Refused(call) => return Err(refused_call(call).into()),
             Woken::Ended => ended = true,
+        }
+    }
+}
+
+/// What a worker has said while it loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// That the plugin is loaded and closed in.
+    Ready,
+    /// Nothing more, so far.
+    Nothing,
+    /// More than there was time for: the deadline has passed.
+    TooMuch,
+}
+
+/// Hears all that a loading worker has said. One that goes on and on does not keep the deadline from being looked at.
+pub(crate) fn hear(
+    link: &mut BrokerEnd,
+    learning: Option<&learn::Recorder>,
+    denials: &Denials,
+    deadline: Instant,
+) -> Result<Said, Fresh> {
+    while let Some(said) = link.try_receive::<FromWorker>().map_err(protocol)? {
+        if is_ready(said, learning, denials)? {
+            return Ok(Said::Ready);
+        }
+        if Instant::now() >= deadline {
+            return Ok(Said::TooMuch);
+        }
+    }
+    Ok(Said::Nothing)
+}
+
+/// Whether that is the word that the plugin is loaded and closed in.
+fn is_ready(said: FromWorker, learning: Option<&learn::Recorder>, denials: &Denials) -> Result<bool, Fresh> {
+    match said {
+        FromWorker::Ready => Ok(true),
+        FromWorker::LoadFailed(failure) => {
+            learn::not_loaded(learning, &failure);
+            Err(load_failed(failure))
+        }
+        FromWorker::Panicked(message) => {
+            let what = format!("the worker's own code panicked: {message}");
+            Err(Outcome::Violation(Violation::Protocol { what }).into())
+        }
+        said if denials.heard(&said)? || learn::heard(learning, &said)? => Ok(false),
+        _ => {
+            let what = "a message that is not permitted while loading".to_owned();
+            Err(Outcome::Violation(Violation::Protocol { what }).into())
         }
     }
 }
@@ -180,5 +248,51 @@ pub(crate) fn after_loading(
                 cure: Some("`bulkhead doctor` says what this host lacks; a policy may say best-effort".to_owned()),
             }))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{denials::Kept, policies};
+    use bulkhead_shared::{
+        message::worker::Used,
+        ring::{Error, Layout, Messages, OwnMapping, PeerMapping, Populate, Wake, Waker},
+    };
+
+    const RING: u32 = 4096;
+
+    /// The broker hears without sleeping.
+    struct Nobody;
+
+    impl Waker<OwnMapping> for Nobody {
+        fn wake(&mut self, _own: &OwnMapping, _by: Wake) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    /// A policy is learned, and the worker tells what it has used for ever, which alone is no lie.
+    #[test]
+    fn a_worker_that_talks_while_it_loads_does_not_outlast_its_time() {
+        let (mut broker, fds) = BrokerEnd::create([RING, RING], 1 << 16).unwrap();
+        let layout = Layout::new(RING).unwrap();
+        let requests = PeerMapping::map(&fds.requests, layout, Populate::No).unwrap();
+        let replies = OwnMapping::map(&fds.replies, layout, Populate::No).unwrap();
+        let mut worker = Messages::new(replies, requests, Wake::OF_THE_BROKER, Nobody, 1 << 16);
+        let learning = learn::Recorder::new();
+        learning.begin(&[], &policies::find("standard", &[]).unwrap());
+        let denials = Denials::of(&[], 0, false, &Kept::default());
+        worker.send(&FromWorker::Used(Used::default())).unwrap();
+        worker.send(&FromWorker::Used(Used::default())).unwrap();
+
+        let mut hear = |deadline| match hear(&mut broker, Some(&learning), &denials, deadline) {
+            Ok(said) => said,
+            Err(fresh) => panic!("{:?}", fresh.into_outcome()),
+        };
+
+        assert_eq!(hear(Instant::now()), Said::TooMuch);
+        assert_eq!(hear(Instant::now() + Duration::from_secs(60)), Said::Nothing);
+        worker.send(&FromWorker::Ready).unwrap();
+        assert_eq!(hear(Instant::now() + Duration::from_secs(60)), Said::Ready);
     }
 }

@@ -83,7 +83,9 @@ pub(crate) fn words(how: NetNamespace, layers: &[(Layer, Achieved)]) -> &'static
             "SHARED with other workers: landlock.scope and seccomp.main stand between them"
         }
         (NetNamespace::Shared, false, true) => "SHARED with other workers: seccomp.main alone stands between them",
-        (NetNamespace::Shared, true, false) => "SHARED with other workers: landlock.scope alone stands between them",
+        (NetNamespace::Shared, true, false) => {
+            "SHARED with other workers: landlock.scope alone stands between them, which knows no sockets but abstract unix ones"
+        }
         (NetNamespace::Shared, false, false) => "SHARED with other workers: NOTHING stands between them",
     }
 }

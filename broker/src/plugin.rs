@@ -37,6 +37,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Where the worker is while it is called. Where the caller's own code panics in the middle of a batch, the rest of the batch is in
+/// the worker, whose answers would be taken for those of later calls: it goes with the panic.
+struct InUse<'a>(&'a mut Option<Worker>);
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        *self.0 = None;
+    }
+}
+
 /// A loaded plugin. Its worker runs until the plugin is dropped; one that died is replaced at the next call.
 pub struct Plugin {
     supervised: Supervised,
@@ -169,7 +179,7 @@ impl Plugin {
         results: &mut Vec<Value>,
         timeout: Option<Duration>,
     ) -> Result<(), Outcome> {
-        let number = self.own(export)?;
+        let number = self.exports.number(export)?;
         self.invoke(Request::Bound(number, args), results, None, timeout).0
     }
 
@@ -185,14 +195,9 @@ impl Plugin {
         calls: impl IntoIterator<Item = &'a [Value]>,
         mut each: impl FnMut(Result<&[Value], Outcome>),
     ) -> Result<(), Outcome> {
-        let number = self.own(export)?;
+        let number = self.exports.number(export)?;
         let mut calls = calls.into_iter();
         self.invoke(Request::Many(number, &mut calls, &mut each), &mut Vec::new(), None, None).0
-    }
-
-    fn own(&self, export: &Export) -> Result<u32, Outcome> {
-        let refusal = || Outcome::Refused(Refusal { message: "the export is another plugin's".to_owned() });
-        self.exports.number(export).ok_or_else(refusal)
     }
 
     /// Runs the plugin as a command.
@@ -238,12 +243,14 @@ impl Plugin {
         {
             return (Err(fresh.into_outcome()), None);
         }
-        let Some(worker) = &mut self.worker else {
+        let in_use = InUse(&mut self.worker);
+        let Some(worker) = in_use.0 else {
             return (Err(failed("start a worker", "there is none")), None);
         };
         let limit = limits::within(&worker.recipe.policy, timeout);
         let mut invocation = Invocation::new(self.next_call, limit, now + limit, streams);
         let (ended, healthy) = worker.call(now, &self.exports, &mut invocation, request, results, &mut self.report);
+        std::mem::forget(in_use);
         // A batch has used more than one.
         self.next_call = invocation.id;
         if let (false, Err(outcome), Some(worker)) = (healthy, &ended, self.worker.take_if(|_| !healthy)) {

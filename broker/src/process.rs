@@ -106,6 +106,18 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a process and locks it down; refuses it where it achieved less than policy requires.
     pub fn start(launcher: &Arc<Launcher>, cgroups: &Cgroups, spec: Spec<'_>) -> Result<Process, Outcome> {
+        match Process::attempt(launcher, cgroups, &spec) {
+            // The launcher has been killed, and has taken along what was being made. Nothing hostile has run in that: once more, all of
+            // it, with another launcher.
+            Err(outcome) if launcher.has_ended() => {
+                tracing::warn!(?outcome, "the launcher has ended: the process is started again");
+                Process::attempt(launcher, cgroups, &spec)
+            }
+            attempted => attempted,
+        }
+    }
+
+    fn attempt(launcher: &Arc<Launcher>, cgroups: &Cgroups, spec: &Spec<'_>) -> Result<Process, Outcome> {
         let started = Instant::now();
         let mut steps = Vec::new();
         let sizes = (spec.ring_bytes, spec.max_message);
@@ -127,9 +139,9 @@ impl Process {
         let at = Instant::now();
         // It lies ready before the process is there, which then waits for nobody.
         let nonce = random_nonce().map_err(|e| failed("getrandom", e))?;
-        assign(control.as_fd(), &spec, nonce, &ends)?;
+        assign(control.as_fd(), spec, nonce, &ends)?;
         drop(ends);
-        let begun = begin(launcher, &spec, theirs.as_fd(), &cgroup, &require)?;
+        let begun = begin(launcher, spec, theirs.as_fd(), &cgroup, &require)?;
         drop(theirs);
         cgroup.settle();
         step(&mut steps, "launch", at);
@@ -172,7 +184,7 @@ impl Process {
                 let seen = process.outside(launcher)?;
                 process.filters_before_load = seen.filters;
                 let mut achieved = verify::join(inside, seen.layers);
-                process.lodge(launcher, net_of(&spec), seen.net, &mut achieved);
+                process.lodge(launcher, net_of(spec), seen.net, &mut achieved);
                 achieved
             }
         };

@@ -19,15 +19,16 @@ use crate::{
 use bulkhead_shared::{
     describe::Description,
     message::worker::Call,
-    outcome::{Outcome, Refusal},
+    outcome::Outcome,
     value::{Value, Values},
 };
-use group::Group;
+use group::{Group, Member};
 use std::{
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
+use waiting::Turn;
 
 /// A plugin that is shared: a handle that may be cloned and used by many threads, and of which calls can be awaited. Made by
 /// [`Plugin::replicas`](crate::Plugin::replicas).
@@ -107,7 +108,7 @@ impl Replicas {
         results: &mut Vec<Value>,
         timeout: Option<Duration>,
     ) -> Result<(), Outcome> {
-        let number = self.own(export)?;
+        let number = self.group.number(export)?;
         self.invoke(Request::Bound(number, args), results, timeout)
     }
 
@@ -118,7 +119,7 @@ impl Replicas {
         calls: impl IntoIterator<Item = &'a [Value]>,
         mut each: impl FnMut(Result<&[Value], Outcome>),
     ) -> Result<(), Outcome> {
-        let number = self.own(export)?;
+        let number = self.group.number(export)?;
         let mut calls = calls.into_iter();
         self.invoke(Request::Many(number, &mut calls, &mut each), &mut Vec::new(), None)
     }
@@ -149,7 +150,7 @@ impl Replicas {
 
     /// As [`Replicas::call_export_within`], to be awaited: see [`Calling`].
     pub fn call_export_async_within(&self, export: &Export, args: Vec<Value>, timeout: Option<Duration>) -> Calling {
-        Calling::new(&self.group, self.own(export).map(|number| Wanted::Bound(number, args)), timeout)
+        Calling::new(&self.group, self.group.number(export).map(|number| Wanted::Bound(number, args)), timeout)
     }
 
     /// What the replicas were refused, as [`Plugin::take_denials`](crate::Plugin::take_denials).
@@ -178,11 +179,6 @@ impl Replicas {
         self.group.replace();
     }
 
-    fn own(&self, export: &Export) -> Result<u32, Outcome> {
-        let refusal = || Outcome::Refused(Refusal { message: "the export is another plugin's".to_owned() });
-        self.group.number(export).ok_or_else(refusal)
-    }
-
     /// The worker says what there is instead.
     fn named(&self, name: &str, args: Vec<Value>) -> Call {
         let (interface, name) = self.description.interface_and_name(name);
@@ -196,19 +192,45 @@ impl Replicas {
         timeout: Option<Duration>,
     ) -> Result<(), Outcome> {
         let asked = Instant::now();
-        let mut member = self.group.take(asked, timeout)?;
+        let member = self.group.take(asked, timeout)?;
         let began = Instant::now();
         let limit = limits::within(&member.worker.recipe.policy, timeout);
+        // It came when the time was over: it is not to be ended for what the others took.
+        if began >= asked + limit {
+            let none = self.group.none_in_time(limit);
+            self.group.give(member, Turn::Once);
+            return Err(none);
+        }
+        let mut in_use = InUse { group: &self.group, member: Some(member) };
+        let Some(member) = &mut in_use.member else { return Err(self.group.none_in_time(limit)) };
         let mut invocation = Invocation::new(member.next_call(), limit, asked + limit, None);
         let exports = member.exports.clone();
         let (ended, healthy) =
             member.worker.call(began, &exports, &mut invocation, request, results, &mut member.report);
         member.used_until(invocation.id);
-        match &ended {
-            Err(outcome) if !healthy => self.group.lost(&member, Some(outcome)),
-            _ => self.group.give(member, false),
+        if let Some(member) = in_use.member.take() {
+            match &ended {
+                Err(outcome) if !healthy => self.group.lost(&member, Some(outcome)),
+                _ => self.group.give(member, Turn::Once),
+            }
         }
         ended
+    }
+}
+
+/// A worker while it is called. Where the caller's own code panics in the middle of a batch, the worker goes with the panic, and
+/// its place is another's.
+struct InUse<'a> {
+    group: &'a Arc<Group>,
+    member: Option<Box<Member>>,
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        if let Some(mut member) = self.member.take() {
+            member.worker.process.kill();
+            self.group.lost(&member, None);
+        }
     }
 }
 

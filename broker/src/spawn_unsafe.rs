@@ -38,11 +38,17 @@ const STACK: usize = 64 * 1024;
 /// Where the descriptors stand before each is put at its number.
 const LIFTED: c_int = 64;
 
-/// Executes `program` with these arguments, an empty environment and these descriptors, and no others.
-pub fn spawn_detached(program: BorrowedFd<'_>, args: &[&CStr], with: &Descriptors<'_>) -> Result<(), Errno> {
-    let mut argv: Vec<*const c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
-    argv.push(ptr::null());
-    let envp: [*const c_char; 1] = [ptr::null()];
+/// Executes `program` with these arguments, this environment and these descriptors, and no others.
+pub fn spawn_detached(
+    program: BorrowedFd<'_>,
+    args: &[&CStr],
+    environment: &[&CStr],
+    with: &Descriptors<'_>,
+) -> Result<(), Errno> {
+    let pointers = |strings: &[&CStr]| -> Vec<*const c_char> {
+        strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (argv, envp) = (pointers(args), pointers(environment));
     // u128 for the alignment that the ABI wants of a stack.
     let mut outer = vec![0u128; STACK / size_of::<u128>()];
     let mut inner = vec![0u128; STACK / size_of::<u128>()];

@@ -22,7 +22,7 @@ use std::{
 };
 
 /// Bytes of one chunk of input.
-const CHUNK: usize = 32 * 1024;
+pub(crate) const CHUNK: usize = 32 * 1024;
 /// Chunks that wait in either direction.
 const WAITING: usize = 8;
 /// Bytes kept of an output that is collected, unless the caller says otherwise.

@@ -1,6 +1,7 @@
 //! What the program does where it is started by hand or by `bulkhead probe`, and not by the launcher: nothing is locked down,
 //! and nothing hostile is there.
 
+use bulkhead_lockdown::sys_unsafe::close_from;
 use bulkhead_probe::attacks::{self, state, target::Target};
 use bulkhead_shared::{
     codec,
@@ -14,6 +15,11 @@ const USAGE: i32 = 2;
 
 /// Does what the first argument says, and ends the process.
 pub fn run(mode: &str) -> ! {
+    // Attacks take descriptors by their numbers: they must not find those of whoever ran the command.
+    if let Err(error) = close_from(3) {
+        eprintln!("bulkhead-probe-worker: close_range: {error}");
+        std::process::exit(1);
+    }
     let done = match mode {
         LIST => say(&attacks::list()),
         TARGET => be_target(),

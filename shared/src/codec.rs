@@ -15,8 +15,11 @@ use bincode::{
     enc::write::Writer,
     error::EncodeError,
 };
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::DeserializeSeed};
-use std::marker::PhantomData;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, DeserializeSeed, Error as _, SeqAccess, Visitor},
+};
+use std::{fmt, marker::PhantomData};
 use thiserror::Error;
 
 /// Largest encoded message, in bytes: 64 MiB of payload, and what stands around it. Policies set a lower limit; no allocation of a
@@ -107,6 +110,37 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Carefully<T> {
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<T, D::Error> {
         T::deserialize(careful::Careful(inner))
     }
+}
+
+/// For a list of a message whose elements take more memory than bytes on their way: no more than `MOST` of them.
+///
+/// # Errors
+/// There is one more.
+pub(crate) fn at_most<'de, T: Deserialize<'de>, const MOST: usize, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Few<T, const MOST: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Few<T, MOST> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MOST} elements")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(element) = elements.next_element()? {
+                if list.len() == MOST {
+                    return Err(A::Error::custom(format!("more than {MOST} elements")));
+                }
+                list.push(element);
+            }
+            Ok(list)
+        }
+    }
+
+    deserializer.deserialize_seq(Few::<T, MOST>(PhantomData))
 }
 
 #[cfg(test)]

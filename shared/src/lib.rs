@@ -6,7 +6,7 @@
 //! * [`message`] – what may be said, by whom and in which state; [`codec`] – how it is encoded;
 //! * [`ring`] – the shared memory that carries it between a broker and a worker that do not trust each other;
 //! * [`layer`], [`outcome`], [`value`], [`describe`] – the vocabulary of reports, ends, arguments and plugins;
-//! * [`policy`] – what a plugin may use and which layers must hold.
+//! * [`policy`] – what a plugin may use and which layers must hold; [`processor`] – what the processor says of itself.
 
 pub mod codec;
 pub mod describe;
@@ -17,6 +17,7 @@ pub mod outcome;
 #[path = "packet_unsafe.rs"]
 pub mod packet;
 pub mod policy;
+pub mod processor;
 pub mod ring;
 pub mod text;
 pub mod value;

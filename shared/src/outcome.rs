@@ -1,6 +1,6 @@
 //! How an invocation ended: one type, with the reason inside, and a class that says who is to blame.
 
-use crate::{layer::Layer, value::Values};
+use crate::{codec, layer::Layer, value::Values};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
@@ -108,8 +108,14 @@ impl fmt::Display for Phase {
 pub struct Trap {
     /// What went wrong, in wasmtime's words: "wasm trap: integer divide by zero".
     pub message: String,
-    /// Innermost first.
+    /// Innermost first; [`Trap::MAX_FRAMES`] at most.
+    #[serde(deserialize_with = "codec::at_most::<Frame, { Trap::MAX_FRAMES }, _>")]
     pub frames: Vec<Frame>,
+}
+
+impl Trap {
+    /// Most frames that are told. A few bytes of a message would otherwise become many of memory.
+    pub const MAX_FRAMES: usize = 32;
 }
 
 /// One frame of a wasm backtrace.

@@ -35,6 +35,24 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// JSON whose strings are untrusted, with the same characters escaped as JSON has it. Line ends and blanks between its values stay.
+pub fn escaped_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            // Inside a string serde_json has escaped it.
+            '\n' => text.push(c),
+            c if c.is_control() || is_invisible(c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(text, "\\u{unit:04x}");
+                }
+            }
+            c => text.push(c),
+        }
+    }
+    text
+}
+
 /// Characters that change how their neighbours are read: zero-width, bidirectional controls, tags, line separators.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -54,6 +72,15 @@ mod tests {
     fn text_that_was_asked_for_is_escaped_and_not_cut() {
         let long = "x".repeat(Untrusted::MAX + 1);
         assert_eq!(Escaped(&format!("{long}\x07")).to_string(), format!("{long}\\u{{7}}"));
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_and_no_character_that_a_terminal_obeys() {
+        let json = "[\n  \"a\\u001b[31m\u{9b}31m\u{7f}\u{202e}\u{e0041}\\nb\"\n]";
+
+        let escaped = escaped_json(json);
+
+        assert_eq!(escaped, "[\n  \"a\\u001b[31m\\u009b31m\\u007f\\u202e\\udb40\\udc41\\nb\"\n]");
     }
 
     #[test]

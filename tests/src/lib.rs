@@ -13,10 +13,12 @@ pub mod left;
 pub mod module;
 pub mod programs;
 pub mod quota_unsafe;
+pub mod reaping;
 pub mod reference;
 pub mod run;
 pub mod running;
 pub mod scratch;
+pub mod shared_plugin;
 pub mod skip;
 
 pub use finished::Finished;

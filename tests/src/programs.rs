@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What `cargo xtask build` makes: the programs themselves, and those that tests run.
-pub const PROGRAMS: [&str; 9] = [
+pub const PROGRAMS: [&str; 11] = [
     "bulkhead",
     "bulkhead-launcher",
     "bulkhead-worker",
@@ -17,6 +17,8 @@ pub const PROGRAMS: [&str; 9] = [
     "bulkhead-tests-embedder",
     "bulkhead-tests-without",
     "bulkhead-tests-subreaper",
+    "bulkhead-tests-faults",
+    "bulkhead-tests-soak",
 ];
 
 /// The folder with the built programs: the one that `BULKHEAD_PROGRAMS` names, or two above the test binary.

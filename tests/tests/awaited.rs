@@ -1,15 +1,13 @@
 //! Calls that are awaited: no executor here is anybody's but the tests' own.
 
 use bulkhead::{
-    Broker, Outcome, PluginOptions, Replicas, Source, Value,
+    Broker, Outcome, Replicas, Value,
     outcome::{Class, Death, Phase},
-    policies,
     policy::Policy,
 };
 use bulkhead_tests::{
     awaiting::{Counted, block_on, join, poll_once},
-    guest::assemble,
-    programs::{lasting, programs},
+    shared_plugin::{self, broker, replicated, soon},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -38,23 +36,12 @@ const GUEST: &str = r#"(module
     (i32.add (local.get 0) (local.get 1)))
   (func (export "hang") (loop $l (br $l))))"#;
 
-fn policy(most: u32) -> Policy {
-    let mut policy = policies::find("standard", &[]).unwrap();
-    policy.supervision.replicas_max = most;
-    policy
-}
-
-fn broker() -> Broker {
-    Broker::builder().programs(programs()).cache(lasting("replicas-cache")).build().unwrap()
-}
-
 fn load(broker: &Broker, policy: Policy) -> Replicas {
-    let loaded = broker.load(Source::Bytes(&assemble(GUEST)), PluginOptions::new(policy));
-    loaded.unwrap_or_else(|e| panic!("{e:?}")).replicas()
+    shared_plugin::load(broker, GUEST, policy).replicas()
 }
 
 fn replicas(most: u32) -> Replicas {
-    load(&broker(), policy(most))
+    load(&broker(), replicated(most))
 }
 
 #[track_caller]
@@ -65,16 +52,6 @@ fn assert_next(replicas: &Replicas, expected: i32) {
 
 fn lives(pid: u32) -> bool {
     fs::exists(format!("/proc/{pid}")).unwrap()
-}
-
-/// Waits for this to come true.
-#[track_caller]
-fn soon(what: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !what() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "it does not come true");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 #[test]
@@ -137,7 +114,7 @@ fn dropping_a_call_ends_its_worker_and_the_next_one_has_another() {
 
 #[test]
 fn dropping_calls_does_not_count_as_losses() {
-    let mut policy = policy(1);
+    let mut policy = replicated(1);
     policy.supervision.restarts = 0;
     let replicas = load(&broker(), policy);
     for _ in 0..3 {
@@ -200,7 +177,7 @@ fn a_deadline_holds_in_the_queue() {
 
 #[test]
 fn a_guest_that_is_interrupted_keeps_its_worker() {
-    let mut policy = policy(1);
+    let mut policy = replicated(1);
     policy.invocation.interrupt = bulkhead_shared::message::worker::Interrupt::Epoch;
     policy.invocation.grace = Duration::from_secs(10);
     let replicas = load(&broker(), policy);
@@ -216,7 +193,7 @@ fn a_guest_that_is_interrupted_keeps_its_worker() {
 #[test]
 fn calls_outlive_their_broker_and_take_it_along() {
     let broker = broker();
-    let replicas = load(&broker, policy(1));
+    let replicas = load(&broker, replicated(1));
     let pid = replicas.worker_pids()[0];
     let limit = Duration::from_millis(300);
     let mut answered = replicas.call_async("add", vec![Value::S32(1), Value::S32(2)]);

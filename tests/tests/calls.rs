@@ -1,10 +1,14 @@
 //! Calls by an embedder: exports that are looked up once, batches, and large arguments.
 
 use bulkhead::{
-    Broker, Export, Outcome, Plugin, PluginOptions, Source, Value, policies, policy::Policy, value::Values,
+    Broker, Command, Export, Input, Outcome, Plugin, PluginOptions, Source, Value, policies, policy::Policy,
+    value::Values,
 };
 use bulkhead_tests::{Scratch, awaiting::join, guest, programs::programs};
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 struct Loaded {
     plugin: Plugin,
@@ -269,4 +273,50 @@ fn arguments_that_are_too_large_are_refused_and_cost_no_worker() {
     assert_eq!(loaded.plugin.call("bytes", std::slice::from_ref(&small)), Outcome::Returned(Values(vec![small])));
     assert_eq!(loaded.plugin.worker_pid(), before);
     assert!(before.is_some());
+}
+
+/// A command that reads nothing, and an export.
+const DEAF: &str = r#"(module
+  (memory (export "memory") 1)
+  (func (export "_start"))
+  (func (export "seven") (result i32) (i32.const 7)))"#;
+
+/// What the guest of a run did not read is in the way of the calls after it, and keeps none of them from being made.
+#[test]
+fn a_batch_after_a_run_that_read_nothing_is_made() {
+    let mut loaded = load(&guest::assemble(DEAF), standard());
+    let export = loaded.plugin.export("seven").unwrap();
+
+    for _ in 0..3 {
+        let input = Input::Bytes(vec![b'x'; 4 << 20]);
+        let finished = loaded.plugin.run(Command { stdin: input, ..Command::new(vec![]) });
+        assert_eq!(finished.outcome.class(), None, "{:?}", finished.outcome);
+        let mut ends = Vec::new();
+        let ended = loaded.plugin.call_many(&export, [&[] as &[Value]; 3], |end| ends.push(end.unwrap().to_vec()));
+
+        assert_eq!((ended, ends), (Ok(()), vec![vec![Value::S32(7)]; 3]));
+    }
+}
+
+/// The rest of the batch is in the worker: its answers must not be taken for those of the calls that follow.
+#[test]
+fn a_callers_panic_in_a_batch_costs_the_worker_and_no_more() {
+    let mut loaded = load(&guest::assemble(COUNTER), standard());
+    let export = loaded.plugin.export("next").unwrap();
+    let calls = [&[Value::S32(0)] as &[Value]; 32];
+
+    let panicked =
+        catch_unwind(AssertUnwindSafe(|| loaded.plugin.call_many(&export, calls, |_| panic!("the caller's"))));
+
+    assert!(panicked.is_err() && loaded.plugin.worker_pid().is_none());
+    for n in 1..4 {
+        assert_eq!(loaded.plugin.call("next", &[Value::S32(0)]), Outcome::Returned(Values(vec![Value::S32(n)])));
+    }
+
+    let replicas = loaded.plugin.replicas();
+    let panicked = catch_unwind(AssertUnwindSafe(|| replicas.call_many(&export, calls, |_| panic!("the caller's"))));
+
+    assert!(panicked.is_err());
+    // One at most, whose place is free again.
+    assert_eq!(replicas.call("next", &[Value::S32(0)]), Outcome::Returned(Values(vec![Value::S32(1)])));
 }

@@ -1,6 +1,10 @@
 //! `bulkhead probe`: attacks that work on this host do not work in a worker that was taken over, and what is said of them is so.
 
 use bulkhead_tests::{Finished, Scratch, bulkhead, skip, words};
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, getpeername, socket},
+};
 use serde_json::Value;
 use std::{collections::BTreeSet, path::Path};
 
@@ -219,4 +223,17 @@ fn what_is_committed_adds_up() {
     assert!(number("controls_succeed") >= 150);
     assert_eq!(number("contained_all_layers"), number("controls_succeed"));
     assert_eq!(number("contained_any_one_off") + single, number("contained_all_layers"));
+}
+
+/// They take descriptors by their numbers: a shell's leave theirs open (`> >(tee log)`).
+#[test]
+fn controls_do_not_find_descriptors_of_whoever_runs_the_command() {
+    // Not CLOEXEC: the command has it.
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::empty(), None).unwrap();
+
+    let finished = bulkhead(["probe", "--only", "connect-inherited", "--json"]).finish();
+
+    assert_eq!(attacks(&json(&finished))[0]["name"], "connect-inherited", "{finished}");
+    let connected = getpeername::<SockaddrStorage>(std::os::fd::AsRawFd::as_raw_fd(&socket));
+    assert_eq!(connected.err(), Some(Errno::ENOTCONN));
 }

@@ -121,28 +121,28 @@ fn yosys_synthesizes_a_circuit() {
     const TEST: &str = "yosys_synthesizes_a_circuit";
     let (Some(reference), Some(yosys)) = (Reference::find(TEST), external("yosys", TEST)) else { return };
     let (here, there) = (Scratch::new(), Scratch::new());
-    let folders = [here.folder("work"), there.folder("work")];
+    let folders = [here.folder("design"), there.folder("design")];
     let tmp = there.folder("tmp");
     for scratch in [&here, &there] {
-        scratch.file("work/counter.v", include_str!("../reference/counter.v"));
+        scratch.file("design/counter.v", include_str!("../reference/counter.v"));
     }
-    let script = "read_verilog /work/counter.v; synth -top counter; stat; write_json /work/out.json; \
-                  write_verilog /work/out.v";
+    let script = "read_verilog /design/counter.v; synth -top counter; stat; write_json /design/out.json; \
+                  write_verilog /design/out.v";
     // The log in a file: it goes on where standard output does not, once ABC has taken that over.
-    let args = texts(&["-T", "-l", "/work/log", "-p", script]);
+    let args = texts(&["-T", "-l", "/design/log", "-p", script]);
     let share = dir(&beside(&yosys, "share"), "/share");
 
     let first = || {
-        let dirs = share.clone().into_iter().chain(dir(&folders[0], "/work"));
+        let dirs = share.clone().into_iter().chain(dir(&folders[0], "/design"));
         words!["--tmp", "64MiB"].into_iter().chain(dirs).chain(words![&yosys, "--"]).chain(args.clone())
     };
     let finished = run(first()).patience(Duration::from_secs(600)).finish();
     finished.assert_code(0);
-    let there_first = words!["command"].into_iter().chain(share.clone()).chain(dir(&folders[1], "/work"));
+    let there_first = words!["command"].into_iter().chain(share.clone()).chain(dir(&folders[1], "/design"));
     let expected = reference.run(there_first.chain(dir(&tmp, "/tmp")).chain(words![&yosys]).chain(args.clone()), b"");
 
     assert_same(&finished, &expected);
-    for file in ["work/log", "work/out.json", "work/out.v"] {
+    for file in ["design/log", "design/out.json", "design/out.v"] {
         assert!(here.read(file) == there.read(file), "{file} differs");
     }
     // Compiled once: the second start has its code from the cache.

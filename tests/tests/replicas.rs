@@ -1,14 +1,13 @@
 //! A plugin that several threads call at the same time.
 
-use bulkhead::{
-    Broker, Outcome, Plugin, PluginOptions, Replicas, Source, Value, outcome::Class, policies, policy::Policy,
+use bulkhead::{Broker, Outcome, Plugin, Replicas, Source, Value, outcome::Class, policy::Policy};
+use bulkhead_tests::{
+    Scratch,
+    guest::assemble,
+    programs::{lasting, programs},
+    shared_plugin::{broker, load, replicated, soon},
 };
-use bulkhead_tests::{Scratch, guest::assemble, programs::lasting, programs::programs};
-use std::{
-    collections::BTreeSet,
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, fs, thread, time::Duration};
 
 /// Counts its calls; hangs.
 const GUEST: &str = r#"(module
@@ -18,20 +17,12 @@ const GUEST: &str = r#"(module
     (global.get $calls))
   (func (export "hang") (loop $l (br $l))))"#;
 
-fn policy(most: u32) -> Policy {
-    let mut policy = policies::find("standard", &[]).unwrap();
-    policy.supervision.replicas_max = most;
-    policy
-}
-
 fn plugin(policy: Policy) -> Plugin {
-    let broker = Broker::builder().programs(programs()).cache(lasting("replicas-cache")).build().unwrap();
-    let loaded = broker.load(Source::Bytes(&assemble(GUEST)), PluginOptions::new(policy));
-    loaded.unwrap_or_else(|e| panic!("{e:?}"))
+    load(&broker(), GUEST, policy)
 }
 
 fn replicas(most: u32) -> Replicas {
-    plugin(policy(most)).replicas()
+    plugin(replicated(most)).replicas()
 }
 
 /// What the plugin has counted to.
@@ -43,16 +34,6 @@ fn next(replicas: &Replicas) -> i32 {
             other => panic!("{other:?}"),
         },
         other => panic!("{other:?}"),
-    }
-}
-
-/// Waits for this to come true.
-#[track_caller]
-fn soon(what: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !what() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "it does not come true");
-        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -161,7 +142,7 @@ fn a_call_waits_for_the_replica_in_place_of_one_that_was_lost() {
 
 #[test]
 fn lost_replicas_count_together() {
-    let mut policy = policy(2);
+    let mut policy = replicated(2);
     policy.supervision.restarts = 1;
     policy.supervision.window = Duration::from_secs(3600);
     let replicas = plugin(policy).replicas();
@@ -195,7 +176,7 @@ fn replaced_replicas_end_with_their_calls() {
 
 #[test]
 fn what_was_found_before_a_plugin_was_shared_is_good_after_it() {
-    let mut plugin = plugin(policy(1));
+    let mut plugin = plugin(replicated(1));
     let export = plugin.export("next").unwrap();
     let mut results = Vec::new();
     plugin.call_export(&export, &[], &mut results).unwrap();

@@ -12,7 +12,7 @@ use wasmtime::{
 };
 
 /// Most findings that are listed one by one, and most bytes of a name in them. A report must fit into a message.
-const LISTED: usize = 250;
+const LISTED: usize = LoadFailure::MOST_IMPORTS - 1;
 const MAX_NAME: usize = 128;
 /// How alike two names must be for one to be offered in place of the other.
 const LIKENESS: f64 = 0.7;

@@ -229,7 +229,10 @@ impl Plugin {
                         let quick = numbers.and_then(|numbers| numbers.callable(function, store));
                         found.insert(Found { number, function, quick })
                     }
-                    None => return trap::host_trap("the instance lacks an export of its module"),
+                    None => {
+                        self.instances.end(false);
+                        return trap::host_trap("the instance lacks an export of its module");
+                    }
                 }
             }
         };
@@ -237,7 +240,10 @@ impl Plugin {
             (Some(numbers), Some(callable)) => {
                 callable.call(store, &mut self.raw).map(|()| numbers.lift(&self.raw, values))
             }
-            (Some(_), None) => return trap::host_trap("the export is of another type than its module says"),
+            (Some(_), None) => {
+                self.instances.end(false);
+                return trap::host_trap("the export is of another type than its module says");
+            }
             (None, _) => {
                 let args = self.vals.len();
                 self.vals.resize(args + target.shape.results, Val::I32(0));

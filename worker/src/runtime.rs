@@ -11,6 +11,7 @@ use crate::{
 use bulkhead_shared::{
     describe::Kind,
     message::worker::{Engine as Knobs, Interrupt, Limits, Plugin, Pool, Used},
+    outcome::Trap,
 };
 use nix::sys::resource::{Resource, getrlimit};
 use std::{
@@ -21,9 +22,6 @@ use tokio::runtime::Runtime as Tokio;
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Store, error::Context as _,
 };
-
-/// Innermost frames of the guest that a trap reports.
-const MAX_FRAMES: usize = 32;
 
 /// Largest guest's stack on the main stack, in bytes: however high its limit, the kernel keeps only some 128 MiB below it
 /// free of other mappings.
@@ -44,7 +42,7 @@ pub fn engine(kind: Kind, knobs: &Knobs) -> Result<Engine> {
 
 fn configure(kind: Kind, knobs: &Knobs) -> Result<Config> {
     let mut config = bulkhead_engine::config(knobs)?;
-    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(MAX_FRAMES));
+    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(Trap::MAX_FRAMES));
     if kind == Kind::Component {
         config.with_custom_code_memory(Some(code_unsafe::publisher()?));
     }

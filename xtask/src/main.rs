@@ -9,6 +9,7 @@ mod containment;
 mod count;
 mod demo;
 mod escapes;
+mod faults;
 mod fetch;
 mod flame;
 mod fuzz;
@@ -73,6 +74,24 @@ const COMMANDS: &[Command] = &[
         summary: "try escapes out of the runtime, into docs/containment.md",
         help: escapes::HELP,
         run: escapes::run,
+    },
+    Command {
+        name: "faults",
+        summary: "kill broker, launcher, worker and compiler at random, into docs/containment.md",
+        help: faults::FAULTS_HELP,
+        run: faults::faults,
+    },
+    Command {
+        name: "soak",
+        summary: "a million calls, some made to end badly, into docs/containment.md",
+        help: faults::SOAK_HELP,
+        run: faults::soak,
+    },
+    Command {
+        name: "modules",
+        summary: "random and broken modules through compiler and worker, into docs/containment.md",
+        help: faults::MODULES_HELP,
+        run: faults::modules,
     },
     Command {
         name: "count",

@@ -4,7 +4,7 @@ use super::Error;
 use nix::{
     dir::Dir,
     errno::Errno,
-    fcntl::{AtFlags, OFlag, open, openat, renameat},
+    fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, renameat},
     sys::stat::{Mode, SFlag, fstat, fstatat},
     unistd::{Uid, UnlinkatFlags, User, geteuid, unlinkat},
 };
@@ -32,10 +32,12 @@ pub(super) struct Directory {
     path: PathBuf,
 }
 
+/// A file that is being written.
+pub(super) type Temporary = Flock<File>;
+
 /// A file of the cache, for eviction.
 pub(super) struct Listed {
     pub name: String,
-    pub temporary: bool,
     pub bytes: u64,
     pub used: SystemTime,
 }
@@ -77,16 +79,38 @@ impl Directory {
         openat(&self.fd, name, flags, Mode::empty()).map(File::from)
     }
 
-    /// A new file under a name that no entry has.
-    pub fn create_temporary(&self) -> io::Result<(File, String)> {
+    /// A new file under a name that no entry has, locked (flock(2)) for as long as somebody writes it: the kernel drops the lock with
+    /// its process, and so others know what is left of a dead one.
+    pub fn create_temporary(&self) -> io::Result<(Temporary, String)> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         loop {
             // Nobody else writes here, so the name need not be a secret, only new; O_EXCL sees to that.
             let name = format!("{TEMPORARY}{:016x}", RandomState::new().build_hasher().finish());
-            match openat(&self.fd, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-                Ok(fd) => return Ok((File::from(fd), name)),
+            let file = match openat(&self.fd, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+                Ok(fd) => File::from(fd),
                 Err(Errno::EEXIST) => continue,
                 Err(errno) => return Err(errno.into()),
+            };
+            // Before it was locked, another broker may have taken it for abandoned.
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) if fstat(&*file)?.st_nlink > 0 => return Ok((file, name)),
+                Ok(_) | Err((_, Errno::EWOULDBLOCK)) => continue,
+                Err((_, errno)) => {
+                    self.remove(&name);
+                    return Err(errno.into());
+                }
+            }
+        }
+    }
+
+    /// Removes the temporary files that nobody writes any more.
+    pub fn remove_abandoned(&self) {
+        for name in self.names().unwrap_or_default().iter().filter(|name| name.starts_with(TEMPORARY)) {
+            // What is no file of ours there cannot be locked, and stays.
+            let held = self.open_file(name).map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock));
+            if let Ok(Ok(_held)) = held {
+                tracing::debug!(%name, "a file that a dead broker was writing is removed");
+                self.remove(name);
             }
         }
     }
@@ -110,29 +134,33 @@ impl Directory {
         }
     }
 
-    /// All entries, notes and temporary files. Others' files are not listed, hence never removed.
-    pub fn files(&self) -> Result<Vec<Listed>, Errno> {
+    fn names(&self) -> Result<Vec<String>, Errno> {
         // Opened anew: a copy of the descriptor would share its position with other threads.
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let mut listing = Dir::openat(&self.fd, ".", flags, Mode::empty())?;
-        let mut files = Vec::new();
+        let mut names = Vec::new();
         for item in listing.iter() {
-            let item = item?;
-            let Ok(name) = item.file_name().to_str() else { continue };
-            let temporary = name.starts_with(TEMPORARY);
-            if !temporary && !name.ends_with(SUFFIX) && !name.ends_with(NOTE_SUFFIX) {
+            names.extend(item?.file_name().to_str().ok().map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    /// All entries and notes. Others' files are not listed, hence never removed.
+    pub fn files(&self) -> Result<Vec<Listed>, Errno> {
+        let mut files = Vec::new();
+        for name in self.names()? {
+            if name.starts_with(TEMPORARY) || (!name.ends_with(SUFFIX) && !name.ends_with(NOTE_SUFFIX)) {
                 continue;
             }
             // Removed by another process since it was listed.
-            let Ok(stat) = fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
+            let Ok(stat) = fstatat(&self.fd, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
             if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
                 continue;
             }
             let seconds = Duration::from_secs(stat.st_mtime.try_into().unwrap_or(0));
             let nanoseconds = Duration::from_nanos(stat.st_mtime_nsec.try_into().unwrap_or(0));
             files.push(Listed {
-                name: name.to_owned(),
-                temporary,
+                name,
                 bytes: stat.st_size.try_into().unwrap_or(0),
                 used: SystemTime::UNIX_EPOCH + seconds + nanoseconds,
             });

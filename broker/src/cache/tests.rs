@@ -240,19 +240,46 @@ fn note_comes_back_unless_it_is_damaged_or_open_to_others() {
 }
 
 #[test]
-fn stale_temporary_files_go_and_fresh_and_foreign_ones_stay() {
+fn what_a_dead_broker_was_writing_goes_and_what_is_being_written_and_foreign_files_stay() {
     let (_dir, cache, _) = with_entry();
-    for name in [".new-stale", ".new-fresh", "notes.txt"] {
-        let file = File::create(cache.path().join(name)).unwrap();
-        let age = if name.ends_with("fresh") { Duration::ZERO } else { 2 * STALE };
-        file.set_modified(SystemTime::now() - age).unwrap();
-    }
+    let (_writing, name) = cache.directory.create_temporary().unwrap();
+    let leave = || {
+        for name in [".new-abandoned", "notes.txt"] {
+            File::create(cache.path().join(name)).unwrap();
+        }
+    };
+    let expected = || {
+        let mut names = names(&cache);
+        names.sort();
+        assert!(names.contains(&name) && names.contains(&"notes.txt".into()), "{names:?}");
+        names.len()
+    };
 
+    leave();
     cache.put(&key(2), &description(), &sealed(CODE)).unwrap();
+    assert_eq!(expected(), 4);
 
-    let names = names(&cache);
-    assert!(names.contains(&".new-fresh".into()) && names.contains(&"notes.txt".into()));
-    assert_eq!(names.len(), 4);
+    leave();
+    Cache::open(cache.path()).unwrap();
+    assert_eq!(expected(), 4);
+}
+
+#[test]
+fn a_temporary_file_that_was_taken_for_abandoned_is_made_anew() {
+    let (_dir, cache, _) = with_entry();
+    let cleaning = std::sync::atomic::AtomicBool::new(true);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while cleaning.load(std::sync::atomic::Ordering::Relaxed) {
+                cache.directory.remove_abandoned();
+            }
+        });
+        for n in 10..300 {
+            let put = cache.put(&key(n), &description(), &sealed(CODE));
+            assert!(put.is_ok() && cache.get(&key(n)).is_some(), "{put:?}");
+        }
+        cleaning.store(false, std::sync::atomic::Ordering::Relaxed);
+    });
 }
 
 #[test]

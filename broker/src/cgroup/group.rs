@@ -17,8 +17,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time to wait for killed processes to be gone when a cgroup is dropped.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Time to wait for killed processes to be gone when a cgroup is dropped. Mostly they are gone in a millisecond; but a busy host may need
+/// long for the last steps of many, which are in no list of processes any more and keep the cgroup from being removed (Linux 6.18).
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Leaf {
     /// Makes a leaf of this name.
@@ -154,6 +155,17 @@ impl Leaf {
     }
 
     /// Removes it, or finds that it is gone.
+    /// This leaf and what `open` opens of it. Where that cannot be opened, the leaf goes again: nobody would remove it.
+    pub(super) fn with<T>(self, open: impl FnOnce(&Leaf) -> Result<T, Errno>) -> Result<(Leaf, T), Errno> {
+        match open(&self) {
+            Ok(opened) => Ok((self, opened)),
+            Err(errno) => {
+                let _ = self.remove(Instant::now());
+                Err(errno)
+            }
+        }
+    }
+
     fn remove(&self, deadline: Instant) -> Result<(), Errno> {
         file::remove(&*self.tree, &self.name, deadline)
     }
@@ -170,19 +182,16 @@ impl Leaves for Cgroup {
     }
 }
 
-impl Drop for Cgroup {
+impl Drop for Leaf {
     fn drop(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        for leaf in self.v2.take().into_iter().chain(self.v1.drain(..)) {
-            // One that holds nobody goes at once: nobody has to be asked whether it does.
-            let removed = leaf.remove(Instant::now()).or_else(|_| {
-                leaf.kill_all();
-                leaf.remove(deadline)
-            });
-            if let Err(errno) = removed {
-                // The next broker sweeps it.
-                tracing::warn!(path = %leaf.path.display(), error = errno.desc(), "a cgroup stays behind");
-            }
+        // One that holds nobody goes at once: nobody has to be asked whether it does.
+        let removed = self.remove(Instant::now()).or_else(|_| {
+            self.kill_all();
+            self.remove(Instant::now() + PATIENCE)
+        });
+        if let Err(errno) = removed {
+            // The next broker sweeps it.
+            tracing::warn!(path = %self.path.display(), error = errno.desc(), "a cgroup stays behind");
         }
     }
 }

@@ -45,6 +45,24 @@ fn child() {
             println!("made {}", leaves.join(" "));
             std::io::stdin().read_to_end(&mut vec![]).unwrap();
         }
+        // Makes cgroups with so few descriptors left that it fails at each step in turn.
+        "exhausted" => {
+            use nix::sys::resource::{Resource, getrlimit, setrlimit};
+            let cgroups = Cgroups::discover();
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            let next = std::os::fd::AsRawFd::as_raw_fd(&std::fs::File::open("/dev/null").unwrap()) as u64;
+            let mut missing = 0;
+            for spare in 0..16 {
+                setrlimit(Resource::RLIMIT_NOFILE, next + spare, hard).unwrap();
+                let (cgroup, achieved) = cgroups.create(&LIMITS, 100 + spare);
+                missing += achieved.iter().filter(|(_, a)| matches!(a, Achieved::Missing { .. })).count();
+                drop(cgroup);
+                setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+            }
+            let trees = cgroups.v2.iter().chain(&cgroups.v1).map(|branch| &branch.tree);
+            let left: Vec<_> = trees.flat_map(|tree| file::directories(&**tree).unwrap()).collect();
+            println!("made {missing} missing, left {left:?}");
+        }
         "unprivileged" => {
             let (_cgroup, achieved) = Cgroups::discover().create(&LIMITS, 1);
             for (layer, achieved) in achieved {
@@ -212,4 +230,17 @@ fn unprivileged_process_is_told_what_is_missing_and_what_would_help() {
             text.lines().find(|line| line.contains(&format!("made {layer} "))).unwrap_or_else(|| panic!("{text}"));
         assert!(line.contains("Missing") && line.contains("; ") && line.contains("elegate"), "{line}");
     }
+}
+
+#[test]
+fn what_cannot_be_made_whole_leaves_nothing() {
+    if skip::without_root("what_cannot_be_made_whole_leaves_nothing") {
+        return;
+    }
+    let mut child = start("exhausted");
+
+    let made = made(&mut child);
+
+    assert!(made.ends_with("left []") && !made.starts_with("0 "), "{made}");
+    assert!(child.wait().unwrap().success());
 }

@@ -3,7 +3,10 @@
 //! Its name tells the next broker whose it was, and a lock (flock(2)) on it whether that one still lives: the kernel drops the
 //! lock with its process, and a process id alone means nothing across pid namespaces.
 
-use super::{file, host};
+use super::{
+    file,
+    owner::{Owner, PREFIX},
+};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
@@ -21,7 +24,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const PREFIX: &str = "bulkhead";
 /// Time to wait for killed processes to be gone when a tree is removed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -38,9 +40,7 @@ impl Tree {
     /// Makes the tree in `base`, which is at `path`.
     pub fn make(base: OwnedFd, path: &Path) -> Result<Tree, Errno> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let (start, _) = host::start_time(&stat).ok_or(Errno::ESRCH)?;
-        let name = format!("{PREFIX}.{}.{start}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = Owner::this_process()?.name(COUNT.fetch_add(1, Ordering::Relaxed));
         mkdirat(&base, name.as_str(), Mode::from_bits_truncate(0o755))?;
         let locked = file::open_directory(&base, &name)
             .and_then(|fd| Flock::lock(File::from(fd), FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno));
@@ -80,25 +80,8 @@ impl Drop for Tree {
 /// Kills and removes the trees in `base` whose broker is dead. Answers with their names.
 pub(super) fn sweep(base: BorrowedFd<'_>) -> Vec<String> {
     let Ok(names) = file::directories(base) else { return vec![] };
-    names.into_iter().filter(|name| owner(name).is_some_and(is_dead) && remove_tree(base, name)).collect()
-}
-
-/// Process id and start time in a tree's name.
-fn owner(name: &str) -> Option<(i32, u64)> {
-    let mut parts = name.split('.');
-    if parts.next()? != PREFIX {
-        return None;
-    }
-    let (pid, start) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let _count: u32 = parts.next()?.parse().ok()?;
-    parts.next().is_none().then_some((pid, start))
-}
-
-fn is_dead((pid, start): (i32, u64)) -> bool {
-    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => host::start_time(&stat).is_none_or(|(started, dead)| dead || started != start),
-        Err(error) => matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)),
-    }
+    let dead = |name: &String| name.starts_with(PREFIX) && Owner::of(name).is_some_and(|owner| owner.is_dead());
+    names.into_iter().filter(|name| dead(name) && remove_tree(base, name)).collect()
 }
 
 /// Kills what is in the tree, and removes it with everything below it.
@@ -144,30 +127,4 @@ pub(super) fn kill_all(cgroup: BorrowedFd<'_>) -> bool {
         std::thread::sleep(Duration::from_millis(1));
     }
     false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_trees_are_read_and_others_are_not() {
-        assert_eq!(owner("bulkhead.12.345.0"), Some((12, 345)));
-        for other in
-            ["bulkhead", "bulkhead.12", "bulkhead.12.345", "bulkhead.12.345.0.1", "bulkhead.x.1.0", "other.1.2.0"]
-        {
-            assert_eq!(owner(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn living_process_is_not_dead_and_one_of_another_start_time_is() {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let (start, _) = host::start_time(&stat).unwrap();
-        let pid = std::process::id() as i32;
-
-        assert!(!is_dead((pid, start)));
-        assert!(is_dead((pid, start + 1)));
-        assert!(is_dead((i32::MAX, start)));
-    }
 }

@@ -9,9 +9,16 @@ mod score;
 mod test;
 
 use crate::{ends, print};
-use bulkhead::policies::{Site, schema};
+use bulkhead::{
+    Broker, Outcome,
+    outcome::SetupFailure,
+    policies::{Site, schema},
+};
 use clap::{Args, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Where policies come from.
 #[derive(Args, Clone, Debug)]
@@ -27,6 +34,21 @@ pub struct SiteArgs {
 impl SiteArgs {
     pub fn site(&self) -> Site {
         self.ceiling.iter().fold(Site::new().with_dirs(&self.policy_dir), |site, file| site.with_ceiling(file))
+    }
+
+    /// A broker that loads no plugin: it only sets workers up, to see what stops them.
+    pub fn broker(&self, programs: Option<&Path>) -> Result<Broker, Outcome> {
+        let builder = Broker::builder().without_cache();
+        let builder = programs.into_iter().fold(builder, |builder, folder| builder.programs(folder));
+        let builder = self.ceiling.iter().fold(builder, |builder, file| builder.ceiling(file));
+        builder.build().map_err(|error| {
+            Outcome::SetupFailed(SetupFailure {
+                step: "start the broker".to_owned(),
+                layer: None,
+                cause: error.to_string(),
+                cure: None,
+            })
+        })
     }
 }
 

@@ -5,7 +5,7 @@ mod matrix;
 
 use crate::{ends, explain, policy::SiteArgs, print, style};
 use bulkhead::{
-    Broker, Outcome,
+    Outcome,
     probe::{Attacks, Came, Listed},
     text::Untrusted,
 };
@@ -92,7 +92,7 @@ impl Attack {
             eprintln!("bulkhead: {}: {}", Untrusted(&self.policy), explain::explain(outcome).unwrap_or_default());
             ExitCode::from(ends::code(outcome))
         };
-        let attacks = match self.attacks(policy) {
+        let attacks = match self.site.broker(self.programs.as_deref()).and_then(|broker| broker.attacks(policy)) {
             Ok(attacks) => attacks,
             Err(outcome) => return ended(&outcome),
         };
@@ -109,25 +109,6 @@ impl Attack {
             Ok(matrix) => self.show(&matrix),
             Err(outcome) => ended(&outcome),
         }
-    }
-
-    fn attacks(&self, policy: bulkhead::policy::Policy) -> Result<Attacks, Outcome> {
-        let mut builder = Broker::builder().without_cache();
-        if let Some(programs) = &self.programs {
-            builder = builder.programs(programs);
-        }
-        for file in &self.site.ceiling {
-            builder = builder.ceiling(file);
-        }
-        let broker = builder.build().map_err(|error| {
-            Outcome::SetupFailed(bulkhead::outcome::SetupFailure {
-                step: "start the broker".to_owned(),
-                layer: None,
-                cause: error.to_string(),
-                cure: None,
-            })
-        })?;
-        broker.attacks(policy)
     }
 
     fn wants(&self, attack: &Listed) -> bool {

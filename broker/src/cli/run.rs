@@ -7,7 +7,7 @@ use bulkhead::{
     outcome::Class,
     policies::hint::{self, Hint},
     policy::{DirGrant, Resolved},
-    text::Escaped,
+    text::{Escaped, escaped_json},
     value::Value,
     wave::{self, CallText},
 };
@@ -224,7 +224,7 @@ impl Run {
                 denials,
                 report: plugin.map(Plugin::report),
             };
-            let json = serde_json::to_string_pretty(&ended).unwrap_or_default();
+            let json = escaped_json(&serde_json::to_string_pretty(&ended).unwrap_or_default());
             return match writeln!(std::io::stdout(), "{json}") {
                 Ok(()) => ExitCode::from(code),
                 Err(_) => ExitCode::from(ends::OUTPUT_CLOSED),

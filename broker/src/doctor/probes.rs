@@ -1,6 +1,7 @@
 //! The tries. Each runs alone in a process of its own, which it leaves changed.
 
 use super::sys;
+use bulkhead_shared::processor;
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, SealFlag, fcntl},
@@ -378,7 +379,10 @@ fn idmapped_mounts() -> Result<String, Failed> {
 fn core_scheduling() -> Result<String, Failed> {
     match sys::core_scheduling() {
         Ok(()) => Ok("a worker can have its core to itself".to_owned()),
-        Err(Errno::ENODEV) => Ok("the kernel sees no core with more than one thread".to_owned()),
+        Err(e @ Errno::ENODEV) if processor::may_be_virtual() => {
+            Err(Failed("see threads of a core that a hypervisor may hide".to_owned(), e))
+        }
+        Err(Errno::ENODEV) => Ok("no core has more than one thread".to_owned()),
         Err(e) => Err(Failed("prctl(PR_SCHED_CORE)".to_owned(), e)),
     }
 }

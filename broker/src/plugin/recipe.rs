@@ -6,9 +6,10 @@ use crate::{
     class::Class,
     compile::Compiled,
     denials::{Denials, Kept},
+    exhausted::failed_by,
     filter, learn, limits,
     loading::{Fresh, after_loading, await_ready, sacrifice},
-    process::{Process, Spec, failed},
+    process::{Process, Spec},
     report::Report,
     spec,
 };
@@ -67,7 +68,7 @@ impl Recipe {
         battery.check()?;
 
         let order = Load::Plugin(Box::new(self.order()));
-        let code = self.compiled.code.share().map_err(|e| failed("share the native code", e))?;
+        let code = self.compiled.code.share().map_err(|e| failed_by("share the native code", e.to_string(), &e))?;
         let codes = vec![code.as_fd(); if self.policy.invocation.instance == Instance::Fresh { 2 } else { 1 }];
         let prepare = self.prepare();
         let cell = match self.grants.is_empty() {
@@ -97,7 +98,8 @@ impl Recipe {
         let filesystem = &self.policy.filesystem;
         let denials = Denials::of(&self.grants, filesystem.dirs.len(), filesystem.tmp.is_some(), &self.denied);
         let timeout = self.policy.invocation.load_timeout;
-        let ready = await_ready(&mut process, timeout, self.learning.as_ref(), &denials);
+        let ready =
+            await_ready(&mut process, &self.policy, &self.broker.loads, timeout, self.learning.as_ref(), &denials);
         let took = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
         process.steps.push(("load the plugin".to_owned(), took));
         let layers =

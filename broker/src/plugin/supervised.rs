@@ -14,7 +14,10 @@ use crate::{
     report::Report,
     terms::{Asked, Terms},
 };
-use bulkhead_shared::outcome::{Outcome, Refusal};
+use bulkhead_shared::{
+    outcome::{Outcome, Refusal},
+    text::Untrusted,
+};
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// A plugin without its workers.
@@ -60,7 +63,7 @@ impl Supervised {
         let mut started = made.start();
         if let Err(Fresh::Stale(reason)) = &started {
             // Code of another build, or for another CPU: once more, and this time it must fit.
-            tracing::warn!(%reason, "the cached code does not fit this worker and is compiled again");
+            tracing::warn!(reason = %Untrusted(reason), "the cached code does not fit this worker and is compiled again");
             let key = recipe.compiled.key;
             broker.kept.forget_code(&key);
             if let Some(cache) = &broker.cache {

@@ -4,8 +4,8 @@ use super::recipe::Recipe;
 use crate::{
     denials::Denials,
     export::Exports,
-    idle::Idle,
-    invocation::{Around, End, Invocation, Later, Request, Sent, Step, all_was_sent, unsent},
+    idle::{self, Idle},
+    invocation::{Around, End, Invocation, Later, Request, Sent, Step, unsent},
     process::{Process, Woken},
     report::Report,
 };
@@ -22,8 +22,11 @@ use std::{
 
 /// Time to look for an answer, for one who must not be held up.
 const BRIEF: Duration = Duration::from_micros(5);
-/// Turns of one [`Worker::drive`]. Who keeps one busy for longer waits until others have had theirs.
+/// Turns of one [`Worker::drive`], and their time. Who keeps one busy for longer waits until others have had theirs.
 const TURNS: usize = 16;
+const TURN: Duration = Duration::from_millis(1);
+/// How often the memory that a worker uses is read.
+const MEMORY_EVERY: Duration = Duration::from_secs(1);
 
 /// What is called by one who does not wait for it here.
 pub(crate) enum Wanted {
@@ -61,9 +64,11 @@ pub(crate) struct Worker {
     idle: Idle,
     /// How many of the plugin's exports it was told of.
     bound: usize,
-    /// Whether the memory that it uses is to be read after this call: after the first, after a run of a command, and whenever its
-    /// CPU time is read before a call. The kernel keeps the highest value.
+    /// Whether the memory that it uses is to be read after this call: after the first, after a run of a command, and now and then.
+    /// The kernel keeps the highest value.
     look_at_memory: bool,
+    /// When it was read last.
+    memory_at: Instant,
 }
 
 impl Worker {
@@ -80,6 +85,7 @@ impl Worker {
             idle,
             bound: 0,
             look_at_memory: true,
+            memory_at: Instant::now(),
         }
     }
 
@@ -111,7 +117,7 @@ impl Worker {
             Err(outcome) => {
                 let death = self.process.kill();
                 if called {
-                    invocation.drain(around.policy, &mut self.process, death, &outcome);
+                    invocation.drain(around.policy, &mut self.process.link, death, &outcome);
                 }
                 (Err(outcome), false)
             }
@@ -128,8 +134,8 @@ impl Worker {
     ) -> Result<Option<End>, Outcome> {
         self.begin(now, exports)?;
         let sent = match &wanted {
-            Wanted::Named(call) => invocation.send_named(&mut self.process, call.clone())?,
-            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process, *export, args)?,
+            Wanted::Named(call) => invocation.send_named(&mut self.process.link, call.clone())?,
+            Wanted::Bound(export, args) => invocation.send_bound(&mut self.process.link, *export, args)?,
         };
         match sent {
             Sent::Not(end) => Ok(Some(end)),
@@ -153,7 +159,7 @@ impl Worker {
         let mut rest = later.rest();
         let driven = self.turns(invocation, &mut rest, results, look)?;
         if let Driven::Over(_) = driven {
-            all_was_sent(rest)?;
+            invocation.all_was_sent(&self.process, rest)?;
         }
         let left = rest.len();
         later.leave(left);
@@ -177,11 +183,13 @@ impl Worker {
         {
             return Ok(Driven::Died);
         }
+        let mut busy_since = None;
         for _ in 0..TURNS {
-            match invocation.step(around, process, rest, results)? {
+            match invocation.step(around, &mut process.link, rest, results)? {
                 Step::Over(end) => return Ok(Driven::Over(end)),
                 Step::Died => return Ok(Driven::Died),
-                Step::More => continue,
+                Step::More if busy_since.get_or_insert_with(Instant::now).elapsed() < TURN => continue,
+                Step::More => break,
                 Step::Wait => {}
             }
             if Instant::now() >= invocation.until {
@@ -209,7 +217,7 @@ impl Worker {
         }
         let budget = self.recipe.policy.process.idle_cpu;
         match self.idle.begin(now, budget, || self.process.cpu_time()) {
-            Ok(read) => self.look_at_memory |= read,
+            Ok(read) => self.look_at_memory |= read && now.saturating_duration_since(self.memory_at) > MEMORY_EVERY,
             Err(used) => return Err(Outcome::Violation(Violation::IdleCpu { used, budget })),
         }
         if self.bound < exports.len() {
@@ -222,16 +230,18 @@ impl Worker {
         Ok(())
     }
 
-    /// A call that began at `began` has ended well. What takes system calls is done where the broker slept during the call, and
-    /// now and then.
+    /// A call that began at `began` has ended well. What takes system calls is done where the broker slept during the call for long,
+    /// and now and then.
     pub fn rest(&mut self, began: Instant, slept: bool, report: &mut Report) {
-        if slept {
+        let now = Instant::now();
+        if slept && now.saturating_duration_since(began) > idle::SHORT {
             let cpu = self.process.cpu_time();
             self.idle.end_read(Instant::now(), cpu);
         } else {
-            self.idle.end(began, Instant::now());
+            self.idle.end(began, now);
         }
         if std::mem::take(&mut self.look_at_memory) {
+            self.memory_at = now;
             report.note_memory(self.process.memory_peak());
         }
     }

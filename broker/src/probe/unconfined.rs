@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use serde::de::DeserializeOwned;
 use std::{
     io::{self, Read, Write},
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -33,7 +33,10 @@ pub(super) struct Target {
 
 impl Target {
     pub fn new(program: &Path) -> Result<Target, Outcome> {
-        let mut child = start(program, &[TARGET]).map_err(|e| failed("start the target", e))?;
+        let mut command = command(program, &[TARGET]);
+        // Not with those whom the terminal interrupts: what it made goes when its input ends.
+        command.process_group(0);
+        let mut child = command.spawn().map_err(|e| failed("start the target", e))?;
         let said = child.stdout.as_mut().map_or_else(|| Err(io::ErrorKind::BrokenPipe.into()), read::<Targets>);
         match said {
             Ok(targets) => Ok(Target { child, targets }),
@@ -107,14 +110,14 @@ fn tried(program: &Path, attack: &Listed, targets: &Targets) -> io::Result<Came>
 }
 
 fn start(program: &Path, args: &[&str]) -> io::Result<Child> {
-    Command::new(program)
-        .args(args)
-        .env_clear()
-        .env(SECRET_VARIABLE, "secret")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
+    command(program, args).spawn()
+}
+
+fn command(program: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).env_clear().env(SECRET_VARIABLE, "secret");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
 }
 
 fn end(child: &mut Child) {

@@ -54,7 +54,7 @@ pub(super) fn begin(
         protected: spec.protected.clone(),
         // A compiler is seldom started, and reads the most hostile bytes of all.
         fork: (spec.role != Role::Compiler && spec.policy.process.start == StartBy::Fork)
-            .then(|| Fork { fresh: launcher.is_suspected() }),
+            .then_some(Fork { fresh: false }),
     };
     let mut descriptors = vec![spec.program.file.as_fd(), control];
     descriptors.extend(cgroup.v2_directory());

@@ -1,7 +1,7 @@
 //! Locking a process down: its assignment, and what it says and does until its report.
 
 use super::{Process, REAP_PATIENCE, Spec, failed, say_death};
-use crate::{filter, sys_unsafe};
+use crate::{exhausted, filter, sys_unsafe};
 use bulkhead_shared::{
     VERSION, codec,
     layer::{Achieved, Layer},
@@ -109,7 +109,7 @@ impl Process {
         let control = self.control.as_ref().ok_or_else(|| failed("lock-down", "the control socket is closed"))?;
         let (bytes, descriptors) = packet::receive(control.as_fd(), limit, 1).map_err(|e| match e {
             packet::Error::Closed => self.ended_early(),
-            e => failed("lock-down", e),
+            e => exhausted::failed_packet("lock-down", &e),
         })?;
         let said = codec::decode(&bytes).map_err(|e| failed("lock-down", e))?;
         Ok((said, descriptors.into_iter().next()))

@@ -5,7 +5,7 @@
 
 use super::{
     group::{Group, Member, aside},
-    waiting::Waiter,
+    waiting::{Turn, Waiter},
 };
 use crate::{
     invocation::{End, Invocation},
@@ -112,8 +112,8 @@ impl Flight {
         });
         match group.take_or_wait(|| (Waiter::Flight(flight.clone()), ())) {
             Ok(member) => {
-                if let Some(back) = flight.begin(member, true) {
-                    group.give(back, false);
+                if let Some(back) = flight.begin(member, Turn::Look) {
+                    group.give(back, Turn::Once);
                 }
             }
             Err(()) => flight.watch_in_the_queue(),
@@ -133,16 +133,17 @@ impl Flight {
     /// What became of it, once it is over. The task of this context is woken then.
     pub fn poll(&self, context: &Context<'_>) -> Poll<Ended> {
         let mut slot = lock(&self.slot);
-        match slot.ended.take() {
-            Some(ended) => Poll::Ready(ended),
-            None => {
-                match &mut slot.waker {
-                    Some(waker) => waker.clone_from(context.waker()),
-                    none => *none = Some(context.waker().clone()),
-                }
-                Poll::Pending
-            }
+        if let Some(ended) = slot.ended.take() {
+            return Poll::Ready(ended);
         }
+        if slot.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            return Poll::Pending;
+        }
+        let last = slot.waker.replace(context.waker().clone());
+        // Without the lock: it is the executor's own code.
+        drop(slot);
+        drop(last);
+        Poll::Pending
     }
 
     /// Nobody wants to know any more.
@@ -159,7 +160,7 @@ impl Flight {
     }
 
     /// Here is its worker. It comes back where the call is over already.
-    pub fn begin(self: &Arc<Flight>, mut member: Box<Member>, look: bool) -> Option<Box<Member>> {
+    pub fn begin(self: &Arc<Flight>, mut member: Box<Member>, turn: Turn) -> Option<Box<Member>> {
         let mut stage = lock(&self.stage);
         let Stage::Waiting(wanted) = std::mem::replace(&mut *stage, Stage::Over) else {
             return Some(member);
@@ -178,7 +179,7 @@ impl Flight {
             let sent = member.worker.send(now, &exports, &mut invocation, wanted);
             let running = Box::new(Running { member, invocation, results: Vec::new(), began: now });
             match sent {
-                Ok(None) => self.drive(&mut stage, running, look),
+                Ok(None) => self.drive(&mut stage, running, turn),
                 Ok(Some(end)) => self.over(running, end),
                 Err(outcome) => self.bury(running, Why::Ended(outcome)),
             }
@@ -217,20 +218,23 @@ impl Flight {
                     false => self.end(Err(self.group.none_in_time(self.limit))),
                 }
             }
-            Stage::Running(running) => self.drive(&mut stage, running, false),
+            Stage::Running(running) => self.drive(&mut stage, running, Turn::Once),
         };
         drop(stage);
         if queued {
             self.group.give_up(|waiter| matches!(waiter, Waiter::Flight(flight) if flight.id == self.id));
         }
         if let Some(member) = self.finish(left) {
-            self.group.give(member, true);
+            self.group.give(member, Turn::Look);
         }
     }
 
-    fn drive(self: &Arc<Flight>, stage: &mut Stage, mut running: Box<Running>, look: bool) -> Left {
+    fn drive(self: &Arc<Flight>, stage: &mut Stage, mut running: Box<Running>, turn: Turn) -> Left {
         let Running { member, invocation, results, .. } = &mut *running;
-        let driven = member.worker.drive(invocation, results, look);
+        let driven = match turn {
+            Turn::Later => Ok(Driven::Again),
+            turn => member.worker.drive(invocation, results, turn == Turn::Look),
+        };
         let until = invocation.until;
         let goes_on = match driven {
             Ok(Driven::Over(end)) => return self.over(running, end),

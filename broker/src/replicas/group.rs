@@ -1,6 +1,6 @@
 //! The workers of one plugin: who is free, who is at work, and who waits for one.
 
-use super::waiting::{Ticket, Waiter};
+use super::waiting::{BRIEF, Ticket, Turn, Waiter};
 use crate::{
     denials::Denial,
     export::{Export, Exports},
@@ -13,7 +13,7 @@ use crate::{
 use bulkhead_shared::outcome::{Outcome, Refusal};
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
     time::{Duration, Instant},
 };
@@ -22,6 +22,8 @@ use std::{
 const QUIET: Duration = Duration::from_secs(60);
 /// Calls in a row that are looked for a little before they are waited for, by whoever begins what others have asked for.
 const LOOKED_FOR: usize = 16;
+/// A further worker could not be started: until this is over, calls wait for those that there are.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A plugin and its workers.
 pub(crate) struct Group {
@@ -45,6 +47,8 @@ struct Pool {
     generation: u64,
     /// What the latest worker was started from.
     recipe: Arc<Recipe>,
+    /// When another may be started beside those that there are.
+    not_before: Option<Instant>,
 }
 
 /// What is known of a worker wherever it is.
@@ -53,6 +57,8 @@ struct Seat {
     pid: u32,
     recipe: Arc<Recipe>,
     report: Report,
+    /// Whether it serves nobody any more. It has its seat until it is dead: there are never more processes than there may be.
+    leaves: bool,
 }
 
 /// A worker, with whoever it serves.
@@ -94,12 +100,13 @@ impl Group {
             next_seat: 0,
             generation: 0,
             recipe: supervised.recipe().clone(),
+            not_before: None,
         };
         let group = Arc::new(Group { pool: Mutex::new(pool), supervised: Mutex::new(supervised) });
         if let Some((worker, report)) = first {
-            let mut member = lock(&group.pool).seat(worker, report);
+            let mut member = lock(&group.pool).seat(worker, report, 0);
             member.calls = calls;
-            group.give(member, false);
+            group.give(member, Turn::Once);
         }
         group
     }
@@ -115,8 +122,8 @@ impl Group {
         pool.exports.find(path).or_else(|| find(Arc::make_mut(&mut pool.exports)))
     }
 
-    /// What workers know this export by.
-    pub fn number(&self, export: &Export) -> Option<u32> {
+    /// What workers know this export by; refused if it is another plugin's.
+    pub fn number(&self, export: &Export) -> Result<u32, Outcome> {
         lock(&self.pool).exports.number(export)
     }
 
@@ -171,22 +178,22 @@ impl Group {
         let message = format!(
             "no worker was free within {limit:?}: {} are at work, {} are being started, and {} are the most \
              (supervision.replicas_max)",
-            pool.seats.len(),
+            pool.here().count(),
             pool.starting,
             pool.most()
         );
         Outcome::Refused(Refusal { message })
     }
 
-    /// A worker has nothing to do: it goes to whoever waits, or waits itself. With `look`, this is a thread that has time to look
-    /// for quick answers.
-    pub fn give(self: &Arc<Group>, mut member: Box<Member>, look: bool) {
+    /// A worker has nothing to do: it goes to whoever waits, or waits itself. `turn` is what this thread has time for, at the
+    /// first few that it begins.
+    pub fn give(self: &Arc<Group>, mut member: Box<Member>, turn: Turn) {
         member.since = Instant::now();
         for begun in 0.. {
             let mut pool = lock(&self.pool);
             if member.generation != pool.generation {
-                pool.leave(member.seat);
-                self.start_more(pool);
+                pool.leaving(&member);
+                drop(pool);
                 return self.end(member);
             }
             pool.note(&mut member);
@@ -198,7 +205,8 @@ impl Group {
             };
             pool.brief(&mut member);
             drop(pool);
-            member = match waiter.begin(member, look && begun < LOOKED_FOR) {
+            let turn = if begun < LOOKED_FOR && member.since.elapsed() < BRIEF { turn } else { Turn::Later };
+            member = match waiter.begin(member, turn) {
                 Some(back) => back,
                 None => return,
             };
@@ -208,77 +216,116 @@ impl Group {
     /// A worker was lost, or was ended with the call that it was at. The `end` is what is to count against the plugin.
     pub fn lost(self: &Arc<Group>, member: &Member, end: Option<&Outcome>) {
         if let Some(end) = end {
-            lock(&self.supervised).lose(&member.worker.recipe, end);
+            self.lose(&member.worker.recipe, end);
         }
+        self.left(member);
+    }
+
+    /// It is dead: another may have its seat.
+    fn left(self: &Arc<Group>, member: &Member) {
         let mut pool = lock(&self.pool);
-        pool.leave(member.seat);
+        pool.seats.retain(|seat| seat.number != member.seat);
         self.start_more(pool);
     }
 
+    /// Counts a loss. Whoever lost a worker does not wait for code that is compiled anew.
+    fn lose(self: &Arc<Group>, recipe: &Arc<Recipe>, end: &Outcome) {
+        match self.supervised.try_lock() {
+            Ok(mut supervised) => supervised.lose(recipe, end),
+            Err(TryLockError::Poisoned(supervised)) => supervised.into_inner().lose(recipe, end),
+            Err(TryLockError::WouldBlock) => {
+                let (group, recipe, end) = (self.clone(), recipe.clone(), end.clone());
+                aside("bulkhead-end", move || lock(&group.supervised).lose(&recipe, &end));
+            }
+        }
+    }
+
     /// Ends the workers that are free now, and each other one after its call.
-    pub fn replace(&self) {
+    pub fn replace(self: &Arc<Group>) {
         let mut pool = lock(&self.pool);
         pool.generation += 1;
         let free = std::mem::take(&mut pool.free);
-        free.iter().for_each(|member| pool.leave(member.seat));
+        free.iter().for_each(|member| pool.leaving(member));
         drop(pool);
-        drop(free);
+        free.into_iter().for_each(|member| self.end(member));
     }
 
     /// One for each worker that lives.
     pub fn reports(&self) -> Vec<Report> {
-        lock(&self.pool).seats.iter().map(|seat| seat.report.clone()).collect()
+        lock(&self.pool).here().map(|seat| seat.report.clone()).collect()
     }
 
     /// One for each worker that lives.
     pub fn pids(&self) -> Vec<u32> {
-        lock(&self.pool).seats.iter().map(|seat| seat.pid).collect()
+        lock(&self.pool).here().map(|seat| seat.pid).collect()
     }
 
     /// What its workers were refused since this was asked last.
     pub fn take_denials(&self) -> Vec<Denial> {
-        let recipe = lock(&self.supervised).recipe().clone();
-        recipe.denied.take()
+        self.recipe().denied.take()
     }
 
     /// Whether every worker runs under the policy in force.
     pub fn is_current(&self) -> bool {
-        let recipes: Vec<_> = lock(&self.pool).seats.iter().map(|seat| seat.recipe.clone()).collect();
+        let recipes: Vec<_> = lock(&self.pool).here().map(|seat| seat.recipe.clone()).collect();
         let supervised = lock(&self.supervised);
         recipes.iter().all(|recipe| supervised.is_current(recipe))
     }
 
     /// Starts as many as are waited for and may be.
     fn start_more(self: &Arc<Group>, mut pool: MutexGuard<'_, Pool>) {
-        let room = pool.most().saturating_sub(pool.seats.len() + pool.starting);
+        let paused = pool.here().next().is_some() && pool.not_before.is_some_and(|at| Instant::now() < at);
+        let room = if paused { 0 } else { pool.most().saturating_sub(pool.seats.len() + pool.starting) };
         let missing = pool.waiting.len().saturating_sub(pool.starting).min(room);
         pool.starting += missing;
         drop(pool);
         for _ in 0..missing {
             let group = self.clone();
-            aside("bulkhead-replica", move || group.start());
+            let name = "bulkhead-replica".to_owned();
+            if let Err(error) = thread::Builder::new().name(name).spawn(move || group.start()) {
+                self.no_thread(&failed("start a thread", error));
+            }
         }
+    }
+
+    /// One cannot even be tried. Whoever waits has others to wait for, or will have none.
+    fn no_thread(&self, end: &Outcome) {
+        let mut pool = lock(&self.pool);
+        pool.starting -= 1;
+        pool.not_before = Some(Instant::now() + PAUSE);
+        let nobody = pool.seats.is_empty() && pool.starting == 0;
+        let waiting = if nobody { std::mem::take(&mut pool.waiting) } else { VecDeque::new() };
+        drop(pool);
+        waiting.into_iter().for_each(|waiter| waiter.fail(end.clone()));
     }
 
     /// Starts one.
     fn start(self: Arc<Group>) {
+        // Replaced while it is started, it is of an older one.
+        let generation = lock(&self.pool).generation;
         let recipe = lock(&self.supervised).renew();
         let started = recipe.and_then(|recipe| recipe.start().map_err(crate::loading::Fresh::into_outcome));
         let mut pool = lock(&self.pool);
         pool.starting -= 1;
         match started {
             Ok((worker, report)) => {
-                pool.recipe = worker.recipe.clone();
-                let member = pool.seat(worker, report);
+                if generation == pool.generation {
+                    pool.recipe = worker.recipe.clone();
+                }
+                let member = pool.seat(worker, report, generation);
                 drop(pool);
-                self.give(member, false);
+                self.give(member, Turn::Once);
             }
             // Those who wait have others to wait for. Whoever cannot be started again and again is not tried without end.
             Err(end) if !pool.seats.is_empty() || pool.starting > 0 => {
                 let recipe = pool.recipe.clone();
+                pool.not_before = Some(Instant::now() + PAUSE);
                 drop(pool);
                 tracing::warn!(?end, "a further worker cannot be started");
-                lock(&self.supervised).lose(&recipe, &end);
+                // What the host lacks, or supervision refuses, is no loss of a worker.
+                if !matches!(end, Outcome::SetupFailed(_) | Outcome::Refused(_)) {
+                    self.lose(&recipe, &end);
+                }
             }
             Err(end) => {
                 let first = pool.waiting.pop_front();
@@ -291,9 +338,13 @@ impl Group {
         }
     }
 
-    /// Ends a worker where nobody has to wait for that.
-    fn end(&self, member: Box<Member>) {
-        aside("bulkhead-end", move || drop(member));
+    /// Ends a worker that leaves, where nobody has to wait for that.
+    fn end(self: &Arc<Group>, mut member: Box<Member>) {
+        let group = self.clone();
+        aside("bulkhead-end", move || {
+            member.worker.process.kill();
+            group.left(&member);
+        });
     }
 }
 
@@ -303,11 +354,16 @@ impl Pool {
         if self.recipe.learning.is_some() { 1 } else { self.recipe.policy.supervision.replicas_max as usize }
     }
 
-    fn seat(&mut self, worker: Worker, report: Report) -> Box<Member> {
+    /// Those that serve, or will.
+    fn here(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.iter().filter(|seat| !seat.leaves)
+    }
+
+    fn seat(&mut self, worker: Worker, report: Report, generation: u64) -> Box<Member> {
         self.next_seat += 1;
         let number = self.next_seat;
         let (pid, recipe) = (worker.process.pid(), worker.recipe.clone());
-        self.seats.push(Seat { number, pid, recipe, report: report.clone() });
+        self.seats.push(Seat { number, pid, recipe, report: report.clone(), leaves: false });
         Box::new(Member {
             worker,
             report,
@@ -315,13 +371,16 @@ impl Pool {
             known: false,
             calls: 0,
             seat: number,
-            generation: self.generation,
+            generation,
             since: Instant::now(),
         })
     }
 
-    fn leave(&mut self, number: u64) {
-        self.seats.retain(|seat| seat.number != number);
+    /// It serves nobody any more, and is to be ended.
+    fn leaving(&mut self, member: &Member) {
+        if let Some(seat) = self.seats.iter_mut().find(|seat| seat.number == member.seat) {
+            seat.leaves = true;
+        }
     }
 
     /// Takes over what a call has shown.
@@ -343,11 +402,12 @@ impl Pool {
     /// One that was not needed for long, or is one more than there may be now.
     fn surplus(&mut self) -> Option<Box<Member>> {
         let quiet = self.free.front().is_some_and(|member| member.since.elapsed() > QUIET);
-        if self.seats.len() <= self.most() && (self.seats.len() <= 1 || !quiet) {
+        let here = self.here().count();
+        if here <= self.most() && (here <= 1 || !quiet) {
             return None;
         }
         let member = self.free.pop_front()?;
-        self.leave(member.seat);
+        self.leaving(&member);
         Some(member)
     }
 }

@@ -4,8 +4,22 @@ use super::{Flight, group::Member};
 use bulkhead_shared::outcome::Outcome;
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// Longest time that one call has of a thread that serves many.
+pub(crate) const BRIEF: Duration = Duration::from_millis(1);
+
+/// What whoever begins a call for another has time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// To look for a quick answer.
+    Look,
+    /// To take what is there.
+    Once,
+    /// For nothing: the thread that waits for calls goes on with it.
+    Later,
+}
 
 /// One that waits for a worker.
 pub(crate) enum Waiter {
@@ -15,10 +29,10 @@ pub(crate) enum Waiter {
 
 impl Waiter {
     /// Here is a worker. It comes back where it is not wanted any more, or where the call is over.
-    pub fn begin(self, member: Box<Member>, look: bool) -> Option<Box<Member>> {
+    pub fn begin(self, member: Box<Member>, turn: Turn) -> Option<Box<Member>> {
         match self {
             Waiter::Thread(ticket) => ticket.give(member),
-            Waiter::Flight(flight) => flight.begin(member, look),
+            Waiter::Flight(flight) => flight.begin(member, turn),
         }
     }
 

@@ -2,6 +2,7 @@
 //! Linux 5.14; Documentation/admin-guide/hw-vuln/core-scheduling.rst).
 
 use crate::{fault::Fault, sys_unsafe};
+use bulkhead_shared::processor;
 use nix::errno::Errno;
 
 /// From <linux/prctl.h>: a cookie of its own for every thread of this process.
@@ -24,7 +25,11 @@ pub fn probe() -> Result<String, Fault> {
         Ok(0) => Err(Fault::new(STEP, "the process has none: it shares its core with any other")),
         Ok(_) => Ok("a cookie of its own: no other process on its core at the same time".to_owned()),
         // What a hypervisor hides of the threads of a core, no kernel inside can keep apart.
-        Err(Errno::ENODEV) => Ok("the kernel sees no core with more than one thread".to_owned()),
+        Err(Errno::ENODEV) if processor::may_be_virtual() => {
+            Err(Fault::new(STEP, "the kernel sees no core with more than one thread, and a hypervisor may hide them")
+                .with_cure("have the hypervisor keep the processors of this machine on cores of their own"))
+        }
+        Err(Errno::ENODEV) => Ok("at the start no core had more than one thread".to_owned()),
         Err(e) => Err(fault(STEP, e)),
     }
 }

@@ -49,7 +49,10 @@ pub const ATTACKS: &[Attack] = &[
         reads_at(proc.as_fd(), &format!("{}/root{}/secret", t.pid, t.folder), t)
     }),
     attack("fsopen-sysfs", "makes another /sys", |_| instance("sysfs").map(drop)),
-    attack("fsopen-cgroup", "makes another view of the cgroups", |_| instance("cgroup2").map(drop)),
+    // No further: to make one, as root in the host's own cgroup namespace, would change the mount options of the host's.
+    attack("fsopen-cgroup", "begins to make another view of the cgroups", |_| {
+        descriptor(libc::SYS_fsopen, [text("cgroup2").at(), 1]).map(drop)
+    }),
     attack("open-tree", "takes a copy of a mount, and reads the file in it", |t| {
         reads_at(tree(t)?.as_fd(), "secret", t)
     }),

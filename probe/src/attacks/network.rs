@@ -120,9 +120,7 @@ pub const ATTACKS: &[Attack] = &[
         let socket = socket(libc::AF_INET, DATAGRAM, 0)?;
         sys(libc::SYS_bind, [fd(&socket), at(&local(0)), 16])
     }),
-    attack("unix-path", "connects to a unix socket by its path", |t| {
-        network::connect_unix(&format!("{}/socket", t.folder))
-    }),
+    attack("unix-path", "connects to a unix socket by its path", |t| network::connect_unix(&t.socket)),
     attack("unix-abstract", "connects to a unix socket by its abstract name", |t| {
         network::connect_unix(&format!("@{}", t.abstract_name))
     }),

@@ -49,17 +49,20 @@ impl Target {
     /// What cannot be made that every host has.
     pub fn new() -> io::Result<Target> {
         let secret = Box::new(random()?);
+        // Attacks and their controls, which may be root's, change files here by their paths: another user of the host who could
+        // put a link in the place of one would have them change any file. So the outer directory is nobody's to list or write,
+        // and the inner one's name nobody's to guess.
         let folder = mkdtemp(&std::env::temp_dir().join("bulkhead-probe-XXXXXX"))?;
-        let made = Target::within(&folder, secret);
+        let inner = folder.join(format!("{:032x}", u128::from_ne_bytes(random()?)));
+        let made = Target::within(&folder, &inner, secret);
         if made.is_err() {
             let _ = fs::remove_dir_all(&folder);
         }
         made
     }
 
-    fn within(folder: &Path, secret: Box<[u8; 16]>) -> io::Result<Target> {
-        // Everybody may look and read: what keeps a worker out must be its layers, not these modes.
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o777))?;
+    fn within(outer: &Path, folder: &Path, secret: Box<[u8; 16]>) -> io::Result<Target> {
+        fs::create_dir(folder)?;
         put(&folder.join("secret"), &*secret, 0o644)?;
         put(&folder.join("writable"), b"", 0o666)?;
         symlink(folder.join("secret"), folder.join("link"))?;
@@ -68,8 +71,10 @@ impl Target {
             std::process::id(),
             u32::from_ne_bytes([secret[0], secret[1], secret[2], secret[3]])
         );
-        let by_path = UnixListener::bind(folder.join("socket"))?;
-        fs::set_permissions(folder.join("socket"), fs::Permissions::from_mode(0o777))?;
+        // Outside: /proc/net/unix tells everybody where it is.
+        let socket = outer.join("socket");
+        let by_path = UnixListener::bind(&socket)?;
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o777))?;
         let by_name = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes())?)?;
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let tcp6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).ok();
@@ -79,9 +84,13 @@ impl Target {
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let file = open(&folder.join("secret"), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        // Whoever knows the name may look, read and write: what keeps a worker out must be its layers, not these modes.
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777))?;
+        fs::set_permissions(outer, fs::Permissions::from_mode(0o711))?;
         let (queue, queue_name) = queue(&name);
         let targets = Targets {
             folder: folder.display().to_string(),
+            socket: socket.display().to_string(),
             secret: *secret,
             handle: handle(&folder.join("secret")),
             pid: std::process::id().cast_signed(),
@@ -110,7 +119,7 @@ impl Target {
             listener.set_nonblocking(true)?;
         }
         udp.set_nonblocking(true)?;
-        Ok(Target { targets, secret, folder: folder.to_owned(), _file: file, tcp, udp, unix, signals, _queue: queue })
+        Ok(Target { targets, secret, folder: outer.to_owned(), _file: file, tcp, udp, unix, signals, _queue: queue })
     }
 
     /// What to aim at.
@@ -123,11 +132,12 @@ impl Target {
         let mut marks = Vec::new();
         let mut mark = |done: bool, what: &str| marks.extend(done.then(|| what.to_owned()));
         mark(*self.secret != self.targets.secret, "its memory was changed");
-        let content = |name: &str| fs::read(self.folder.join(name)).unwrap_or_default();
+        let folder = Path::new(&self.targets.folder);
+        let content = |name: &str| fs::read(folder.join(name)).unwrap_or_default();
         mark(content("secret") != self.targets.secret, "its secret was changed");
         mark(!content("writable").is_empty(), "its file was written");
-        let known = ["secret", "writable", "link", "socket"];
-        let names = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let known = ["secret", "writable", "link"];
+        let names = fs::read_dir(folder).into_iter().flatten().flatten();
         mark(
             !names.map(|entry| entry.file_name()).all(|name| known.iter().any(|known| name == *known)),
             "a file was made beside it",
@@ -235,4 +245,29 @@ fn key(name: &str, secret: &[u8; 16]) -> i32 {
 fn protocols() -> Vec<String> {
     let text = fs::read_to_string("/proc/net/protocols").unwrap_or_default();
     text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Root's attacks follow links here: whoever can put one in the place of a file would have them change any other.
+    #[test]
+    fn other_users_of_the_host_cannot_find_what_attacks_write_to() {
+        let target = Target::new().unwrap();
+        let folder = Path::new(&target.targets.folder);
+        let outer = folder.parent().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+
+        assert_eq!((mode(outer), mode(folder)), (0o711, 0o777));
+        assert_eq!(folder.file_name().unwrap().len(), 32, "nobody's to guess");
+        for table in ["/proc/net/unix", "/proc/locks", "/proc/self/mountinfo", "/proc/self/cmdline"] {
+            let text = fs::read(table).unwrap();
+            let name = folder.file_name().unwrap().as_encoded_bytes();
+            assert!(!text.windows(32).any(|window| window == name), "{table} tells it");
+        }
+        let outer = outer.to_owned();
+        drop(target);
+        assert!(!outer.exists());
+    }
 }

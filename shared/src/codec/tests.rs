@@ -270,3 +270,25 @@ proptest! {
         let _ = decode::<FromCompiler>(&bytes);
     }
 }
+
+/// A frame takes six bytes of a message and eight times that of memory.
+#[test]
+fn a_trap_with_more_frames_than_are_told_is_no_message() {
+    let trapped = |frames| {
+        let frame = Frame { function: 7, name: None, offset: None };
+        let end = GuestEnd::Trapped(Trap { message: String::new(), frames: vec![frame; frames] });
+        encode(&FromWorker::Done { id: 1, end }).unwrap()
+    };
+
+    assert!(decode::<FromWorker>(&trapped(Trap::MAX_FRAMES)).is_ok());
+    let refused = decode::<FromWorker>(&trapped(Trap::MAX_FRAMES + 1)).unwrap_err();
+    assert!(refused.to_string().contains("more than 32 elements"), "{refused}");
+}
+
+#[test]
+fn a_load_that_failed_for_more_imports_than_are_told_is_no_message() {
+    let failed = |imports| encode(&FromWorker::LoadFailed(LoadFailure::Imports(vec![String::new(); imports]))).unwrap();
+
+    assert!(decode::<FromWorker>(&failed(LoadFailure::MOST_IMPORTS)).is_ok());
+    assert!(decode::<FromWorker>(&failed(LoadFailure::MOST_IMPORTS + 1)).is_err());
+}

@@ -39,9 +39,11 @@ pub struct Listed {
 /// What attacks aim at: a process of the host's that is none of theirs, and what it owns. Paths and pids are the host's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Targets {
-    /// A directory that everybody may read, with the files `secret` (which holds [`Targets::secret`]), `writable`, `link` (to
-    /// `secret`) and the unix socket `socket`.
+    /// A directory that everybody may read and write who knows its name, with the files `secret` (which holds
+    /// [`Targets::secret`]), `writable` and `link` (to `secret`).
     pub folder: String,
+    /// Path of a unix socket that everybody may connect to.
+    pub socket: String,
     /// The secret.
     pub secret: [u8; 16],
     /// File handle of `secret`: its type, its bytes (name_to_handle_at(2)). Type 0: the file system has none.

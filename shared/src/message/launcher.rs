@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// A worker or compiler in the launcher's books; chosen by the broker, never used twice.
 pub type ProcessId = u64;
 
+/// How the launcher's first packet begins, before the name under which it listens. Anything else are its last words.
+pub const LISTENS: &[u8] = b"listens: ";
+
 /// What the broker asks of the launcher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {

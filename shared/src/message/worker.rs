@@ -336,8 +336,10 @@ pub struct Used {
 pub enum LoadFailure {
     /// The native code does not fit this worker: rebuild it.
     Stale(String),
-    /// Imports that nobody provides, all of them: "module::name: what is wrong".
-    Imports(Vec<String>),
+    /// Imports that nobody provides, [`LoadFailure::MOST_IMPORTS`] at most: "module::name: what is wrong".
+    Imports(
+        #[serde(deserialize_with = "crate::codec::at_most::<String, { LoadFailure::MOST_IMPORTS }, _>")] Vec<String>,
+    ),
     /// Instantiation failed: a start function trapped, a segment did not fit.
     Trap(Trap),
     /// A limit was reached while instantiating.
@@ -346,6 +348,11 @@ pub enum LoadFailure {
     Closing(String),
     /// Other.
     Other(String),
+}
+
+impl LoadFailure {
+    /// Most imports that are told.
+    pub const MOST_IMPORTS: usize = 256;
 }
 
 /// How an invocation ended inside the worker.

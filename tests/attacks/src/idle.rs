@@ -6,7 +6,7 @@ use bulkhead_shared::{
     ring::Word,
     value::Value,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Uses CPU time.
 pub fn spin(worker: &mut Worker) {
@@ -42,6 +42,20 @@ pub fn answer_early(worker: &mut Worker) {
     }
     worker.id += 1;
     worker.answer(Ok(1));
+}
+
+/// Answers each call and takes none of them: as soon as it is there, or, where the ring has no room for it, when the broker has had
+/// time to make it.
+pub fn answer_untaken(worker: &mut Worker) {
+    loop {
+        let before = worker.ring.heard();
+        worker.answer(Ok(0));
+        worker.id += 1;
+        let begun = Instant::now();
+        while worker.ring.heard() == before && begun.elapsed() < Duration::from_millis(300) {
+            std::hint::spin_loop();
+        }
+    }
 }
 
 /// Prints a little, as if it were for the next call.

@@ -97,6 +97,7 @@ pub const NAMES: &[&str] = &[
     "answer_then_exit",
     "answer_then_answer",
     "answer_early",
+    "answer_untaken",
     "answer_then_output",
     "answer_then_flood",
     "answer_then_unknown_wait",

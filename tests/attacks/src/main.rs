@@ -133,6 +133,7 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("answer_then_exit", Broker(idle::exit)),
     ("answer_then_answer", Broker(idle::answer)),
     ("answer_early", Broker(idle::answer_early)),
+    ("answer_untaken", Broker(idle::answer_untaken)),
     ("answer_then_output", Broker(idle::output)),
     ("answer_then_flood", Broker(idle::flood)),
     ("answer_then_unknown_wait", Broker(idle::unknown_wait)),

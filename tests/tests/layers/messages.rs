@@ -28,9 +28,26 @@ fn an_answer_to_a_call_that_is_not_all_said_is_a_violation() {
     let mut attacker = lab.attacker(standard());
     assert_eq!(attacker.attack("answer_early", &[]), Ok(0));
 
-    assert_protocol(&attacker.end("answer_early", &[Value::Bytes(vec![0; 1 << 20])]), "bytes were not sent yet");
+    assert_protocol(&attacker.end("answer_early", &[Value::Bytes(vec![0; 1 << 20])]), "not all was sent yet");
 
     attacker.assert_replaced();
+}
+
+/// Otherwise the broker would keep one message more for each call, for as long as the worker lives.
+#[test]
+fn an_answer_to_a_call_that_there_was_no_room_for_is_a_violation() {
+    // More than a frame's head, less than a frame: four of these fill the ring.
+    let large = [Value::List(vec![Value::U64(u64::MAX); 1500])];
+    let lab = Lab::new();
+    for mut attacker in lab.attackers(standard()) {
+        let ends = (0..8).map(|_| attacker.attack("answer_untaken", &large));
+
+        let end = ends.into_iter().find(Result::is_err);
+
+        let Some(Err(Stopped::Ended(end))) = end else { panic!("{end:?}") };
+        assert_protocol(&end, "not all was sent yet");
+        attacker.assert_replaced();
+    }
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use super::SiteArgs;
 use crate::{ends, explain, print, style};
 use bulkhead::{
-    Broker, Outcome,
+    Outcome,
     policies::Site,
     policy::assertion::FORMS,
-    probe::{Came, Probe, Verdict},
+    probe::{Came, Verdict},
     text::Untrusted,
 };
 use clap::Args;
@@ -99,7 +99,9 @@ impl Test {
             eprintln!("bulkhead: {}: it has no [[test]]: nothing was tried", Untrusted(name));
             return Ok(Vec::new());
         }
-        let probe = self.probe(resolved.policy.clone()).map_err(|outcome| ended(name, &outcome))?;
+        let policy = resolved.policy.clone();
+        let broker = self.site.broker(self.programs.as_deref());
+        let probe = broker.and_then(|broker| broker.probe(policy)).map_err(|outcome| ended(name, &outcome))?;
         if !self.json {
             print(format!("{}\n", Untrusted(name)).as_bytes());
         }
@@ -114,25 +116,6 @@ impl Test {
             verdicts.push(verdict);
         }
         Ok(verdicts)
-    }
-
-    fn probe(&self, policy: bulkhead::policy::Policy) -> Result<Probe, Outcome> {
-        let mut builder = Broker::builder().without_cache();
-        if let Some(programs) = &self.programs {
-            builder = builder.programs(programs);
-        }
-        for file in &self.site.ceiling {
-            builder = builder.ceiling(file);
-        }
-        let broker = builder.build().map_err(|error| {
-            Outcome::SetupFailed(bulkhead::outcome::SetupFailure {
-                step: "start the broker".to_owned(),
-                layer: None,
-                cause: error.to_string(),
-                cure: None,
-            })
-        })?;
-        broker.probe(policy)
     }
 }
 

@@ -146,7 +146,9 @@ fn neighbours(policy: &Policy) -> Option<String> {
     let between = match (on(Layer::LandlockScope), on(Layer::SeccompMain)) {
         (true, true) => "between them stand landlock.scope and seccomp.main, before Linux 6.12 seccomp.main alone",
         (false, true) => "between them stands seccomp.main alone",
-        (true, false) => "between them stands landlock.scope alone, before Linux 6.12 NOTHING",
+        (true, false) => {
+            "between them stands landlock.scope alone, for abstract unix sockets and no others; before Linux 6.12 NOTHING"
+        }
         (false, false) => "NOTHING stands between them",
     };
     Some(format!("Its worker SHARES an empty network namespace with those of other plugins: {between}."))

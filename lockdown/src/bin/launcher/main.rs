@@ -1,7 +1,7 @@
 //! `bulkhead-launcher`: starts and reaps the workers of one broker.
 //!
 //! Started by the broker with descriptor 3, a socket for descriptors, and 4, a pidfd of the broker; the one argument names
-//! the broker's one-shot ipc-channel server. It is single-threaded, sees no untrusted byte, and is init of a pid namespace of
+//! a directory of the broker's, in which it listens for it (an ipc-channel one-shot server, which takes TMPDIR). It is single-threaded, sees no untrusted byte, and is init of a pid namespace of
 //! its own: when it dies, for whatever reason, the kernel kills every process below it.
 
 mod clocks;
@@ -17,11 +17,20 @@ use bulkhead_lockdown::{
     fault::{Fault, Step},
     sys_unsafe,
 };
-use bulkhead_shared::{VERSION, codec, message::launcher::Event, packet};
-use ipc_channel::ipc::{self, IpcBytesReceiver, IpcBytesSender, IpcSender};
-use nix::sys::signal::{SigSet, Signal};
+use bulkhead_shared::{
+    VERSION, codec,
+    message::launcher::{Event, LISTENS},
+    packet,
+};
+use ipc_channel::ipc::{IpcBytesReceiver, IpcBytesSender, IpcOneShotServer};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{SigSet, Signal},
+};
 use std::{
     os::fd::{AsFd, OwnedFd},
+    path::Path,
     process::ExitCode,
 };
 
@@ -51,12 +60,12 @@ impl Broker {
 
 fn main() -> ExitCode {
     bulkhead_lockdown::version::answer(env!("CARGO_BIN_NAME"));
-    let Some(server) = std::env::args().nth(1) else {
+    let Some(place) = std::env::args_os().nth(1) else {
         eprintln!("bulkhead-launcher {VERSION}: started by bulkhead's broker, and does nothing on its own.");
         return ExitCode::from(2);
     };
     let Ok(descriptors) = sys_unsafe::adopt(DESCRIPTOR_SOCKET) else { return ExitCode::from(2) };
-    match run(server, &descriptors) {
+    match run(Path::new(&place), &descriptors) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             // Where the broker has not heard of us yet, this is how it learns why it never will.
@@ -66,7 +75,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(server: String, descriptors: &OwnedFd) -> Result<(), Fault> {
+fn run(place: &Path, descriptors: &OwnedFd) -> Result<(), Fault> {
     // The broker's signals, handlers and masks are not ours. SIGCHLD is read from a descriptor.
     sys_unsafe::default_signals().step("default signals")?;
     let mut children = SigSet::empty();
@@ -79,7 +88,10 @@ fn run(server: String, descriptors: &OwnedFd) -> Result<(), Fault> {
     }
 
     // Connected before any namespace is made: the server's name is a path of the host.
-    let broker = connect(server, descriptors)?;
+    let connected = connect(place, descriptors);
+    // The broker removes it as well; but it may be gone.
+    let _ = std::fs::remove_dir(place);
+    let broker = connected?;
 
     // A pid namespace of our own; without privilege also the user namespace that owns it, and the mount namespace in which
     // directories are picked up. clone and not unshare: the init of the namespace is to be this program.
@@ -114,14 +126,24 @@ fn run(server: String, descriptors: &OwnedFd) -> Result<(), Fault> {
     }
 }
 
-/// Connects to the broker's one-shot server and hands it the two byte channels.
-fn connect(server: String, descriptors: &OwnedFd) -> Result<Broker, Fault> {
-    let step = "connect to the broker";
+/// Listens for the broker, and has the two byte channels from it. Where the broker goes first, nothing is left of where we listened.
+fn connect(place: &Path, descriptors: &OwnedFd) -> Result<Broker, Fault> {
+    let step = "listen for the broker";
+    // ipc-channel panics where it cannot make its own: a full disk is to be told in words.
+    let trial = place.join("trial");
+    std::fs::create_dir(&trial).and_then(|()| std::fs::remove_dir(&trial)).step("make a directory for a socket")?;
     let descriptors = descriptors.try_clone().step(step)?;
     let alive = sys_unsafe::adopt(BROKER_PIDFD).step(step)?;
-    let (to_launcher, requests) = ipc::bytes_channel().step(step)?;
-    let (events, from_launcher) = ipc::bytes_channel().step(step)?;
-    let bootstrap = IpcSender::connect(server).step(step)?;
-    bootstrap.send((to_launcher, from_launcher)).step(step)?;
+    let (server, name) = IpcOneShotServer::<(IpcBytesReceiver, IpcBytesSender)>::new().step(step)?;
+    packet::send(descriptors.as_fd(), &[LISTENS, name.as_bytes()].concat(), &[]).step(step)?;
+    // To accept would be to wait for ever for a broker that has died; it says when it has connected.
+    let mut polled =
+        [PollFd::new(descriptors.as_fd(), PollFlags::POLLIN), PollFd::new(alive.as_fd(), PollFlags::POLLIN)];
+    while poll(&mut polled, PollTimeout::NONE).is_err_and(|errno| errno == Errno::EINTR) {}
+    if polled[1].any().unwrap_or(true) {
+        return Err(Fault::new(step, "it is gone"));
+    }
+    packet::receive(descriptors.as_fd(), 1, 0).step(step)?;
+    let (_, (requests, events)) = server.accept().step(step)?;
     Ok(Broker { requests, events, descriptors, alive })
 }
