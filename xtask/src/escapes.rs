@@ -59,8 +59,8 @@ program that embeds the same runtime with the same faults in one process; *with*
 none of their code is here, and that a fault is like theirs is our reading of them. Guests that take their process over find their
 way by themselves (where the host's object is, where the program is), and have a function of the program called that nobody
 called; the code behind it is that of `bulkhead probe`, linked into the test-only build, where an attacker would have to put it
-together of what is there, since no memory becomes executable any more. Of {ESCAPES} escapes, in each the broker and a second plugin went on, and
-the process that attacks aim at found nothing done to it.
+together of what is there, since no memory becomes executable any more. In each of the {ESCAPES} escapes the broker and a second plugin
+went on; the process that attacks aim at found nothing done to it.
 
 | fault | model | without | with | stopped by | recorded |
 |---|---|---|---|---|---|

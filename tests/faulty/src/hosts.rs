@@ -1,7 +1,7 @@
 //! Host calls that do what they are told to.
 //!
-//! The public models: GHSA-x84v-gj2h-g759 (the guest says how much the host allocates), GHSA-j366-h8gg-77pm and
-//! GHSA-2hw9-mc66-jc2q (work that no meter and no interrupt reaches), CVE-2026-27572 (the guest has the host panic).
+//! The public models: GHSA-x84v-gj2h-g759 (the guest says how much the host allocates), GHSA-j366-h8gg-77pm (work in a host call
+//! that no meter sees), CVE-2026-27572 (the guest has the host panic).
 
 use crate::faults_unsafe::MODULE;
 use std::{

@@ -92,7 +92,7 @@ fn an_interrupt_that_never_comes_is_waited_for_by_nobody() {
     Escape {
         number: 5,
         fault: "interrupt: the guest is in a host call where no epoch and no fuel is looked at",
-        model: "GHSA-j366-h8gg-77pm, GHSA-2hw9-mc66-jc2q",
+        model: "GHSA-j366-h8gg-77pm",
         without: "a call with 200 ms had not ended after 2 s, and cannot be ended but with the program".to_owned(),
         with: format!(
             "the worker is killed at the deadline and its grace ({:?} + {:?})",
