@@ -113,7 +113,7 @@ fuzz_target!(|bytes: &[u8]| {
         6 => round::<launcher::Request>(bytes),
         7 => round::<launcher::Event>(bytes),
         8 => round::<FromProbe>(bytes),
-        9 => round::<ToProbe>(bytes),
+        9 => round_about::<ToProbe>(bytes),
         10 => round::<Vec<Listed>>(bytes),
         11 => round::<Targets>(bytes),
         12 => round::<Touched>(bytes),

@@ -15,6 +15,7 @@ mod flame;
 mod fuzz;
 mod guests;
 mod performance;
+mod sanitize;
 mod section;
 mod step;
 mod test;
@@ -106,6 +107,12 @@ const COMMANDS: &[Command] = &[
         run: flame::run,
     },
     Command { name: "fuzz", summary: "feed hostile bytes to what reads them", help: fuzz::HELP, run: fuzz::run },
+    Command {
+        name: "sanitize",
+        summary: "unit tests under sanitizers and Miri, the rings under loom",
+        help: sanitize::HELP,
+        run: sanitize::run,
+    },
     Command { name: "vm", summary: "run tests on Debian 12, in a virtual machine", help: vm::HELP, run: vm::run },
 ];
 

@@ -8,17 +8,13 @@
 
 use super::{
     layout::{HEADER_BYTES, Layout, Word},
-    memory::{Memory, OwnMemory},
+    memory::{FENCE, Memory, OwnMemory, PUBLISH, SEE},
 };
 use std::{
     io,
     os::fd::{AsFd, AsRawFd},
     ptr::{self, NonNull},
-    sync::atomic::{
-        AtomicU32, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release, SeqCst},
-        fence,
-    },
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, fence},
     time::Duration,
 };
 
@@ -109,7 +105,7 @@ impl Region {
         // Not an acquire load: the standard library promises for relaxed loads only that they never write, as they must not
         // on a read-only mapping. The fence makes it one.
         let value = self.word(word).load(Relaxed);
-        fence(Acquire);
+        fence(SEE);
         value
     }
 
@@ -232,7 +228,7 @@ macro_rules! memory {
             }
 
             fn fence(&self) {
-                fence(SeqCst)
+                fence(FENCE)
             }
 
             fn sleep(&self, word: Word, seen: u32, most: Option<Duration>) -> io::Result<()> {
@@ -248,7 +244,7 @@ memory!(OwnMapping);
 impl OwnMemory for OwnMapping {
     #[inline]
     fn store(&self, word: Word, value: u32) {
-        self.0.word(word).store(value, Release)
+        self.0.word(word).store(value, PUBLISH)
     }
 
     #[inline]

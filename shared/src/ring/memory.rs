@@ -2,7 +2,14 @@
 //! processes, and the `loom` model in which the tests try every order of two threads.
 
 use super::layout::{Layout, Word};
-use std::{io, time::Duration};
+use std::{io, sync::atomic::Ordering, time::Duration};
+
+/// How a header word is written: whoever reads it sees what was written before it.
+pub(super) const PUBLISH: Ordering = Ordering::Release;
+/// The fence after a header word was read, which makes it so.
+pub(super) const SEE: Ordering = Ordering::Acquire;
+/// The fence between publishing and looking whether somebody waits, and between announcing that one waits and looking once more.
+pub(super) const FENCE: Ordering = Ordering::SeqCst;
 
 /// A memory that can be read. Another process may be writing it at any time, with any values: nothing here hands out a
 /// reference to its bytes.

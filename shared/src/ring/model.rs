@@ -1,25 +1,22 @@
 //! The ring under loom, which runs two threads in every order that the memory model permits:
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p bulkhead-shared ring`.
 //!
-//! Cursors, frames, messages, publishing and waiting are the shipped code. Modelled are the memory, whose every word and
+//! Cursors, frames, messages, publishing, waiting and the orderings are the shipped code's. Modelled are the memory, whose every word and
 //! unit is an atomic of loom's, and the kernel: a futex and an eventfd in an epoll. A lost wake is a deadlock, which loom
 //! reports; a torn frame is a wrong message.
 
 use super::{
     endpoint::Endpoint,
     layout::{Layout, Word},
-    memory::{Memory, OwnMemory},
-    messages::{Error, Messages, Waker},
+    memory::{FENCE, Memory, OwnMemory, PUBLISH, SEE},
+    messages::{Error, Heard, Messages, Waker},
     wake::Wake,
 };
+use crate::codec::quick::Quick;
 use loom::{
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{
-            AtomicU32, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release, SeqCst},
-            fence,
-        },
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, fence},
     },
     thread,
 };
@@ -64,7 +61,7 @@ impl Memory for Model {
 
     fn load(&self, word: Word) -> u32 {
         let value = self.word(word).load(Relaxed);
-        fence(Acquire);
+        fence(SEE);
         value
     }
 
@@ -81,7 +78,7 @@ impl Memory for Model {
     }
 
     fn fence(&self) {
-        fence(SeqCst);
+        fence(FENCE);
     }
 
     /// futex(2): the kernel compares under the lock that a waker takes. No time passes in the model.
@@ -96,7 +93,7 @@ impl Memory for Model {
 
 impl OwnMemory for Model {
     fn store(&self, word: Word, value: u32) {
-        self.word(word).store(value, Release);
+        self.word(word).store(value, PUBLISH);
     }
 
     fn store_unit(&self, at: usize, value: u64) {
@@ -323,6 +320,119 @@ fn a_run_that_waits_for_room_arrives_whole() {
             Some(&bytes[16..])
         };
         let mut rest = broker.send_quick(&[0u64; 7], quick).unwrap();
+        while !broker.send_rest(&mut rest).unwrap() {
+            if !broker.wait_by(Wake::BELL).unwrap().any() {
+                bell.wait();
+            }
+            broker.awake();
+        }
+        worker.join().unwrap();
+    });
+}
+
+/// As [`codec::quick`] sends and takes messages that end in many bytes, here after a head of 16: the answers of a worker.
+struct Runs;
+
+impl Quick for Runs {
+    type Message = Vec<u8>;
+
+    fn decode(&mut self, bytes: &[u8], run: Option<&mut Vec<u8>>) -> Option<Vec<u8>> {
+        Some([bytes, run?].concat())
+    }
+}
+
+fn counted(length: u8) -> Vec<u8> {
+    (1..=length).collect()
+}
+
+/// Sends bytes as a run after a head of 16, as far as there is room, and gives back the rest.
+fn send_run<'a>(side: &mut Side, bytes: &'a [u8]) -> &'a [u8] {
+    let quick = |_, head: &mut Vec<u8>| {
+        head.clear();
+        head.extend_from_slice(&bytes[..16]);
+        Some(&bytes[16..])
+    };
+    side.send_quick(&0u64, quick).unwrap()
+}
+
+/// A broker that waits by its bell for a message, with what is left of one that it sends, as an awaited call has it.
+fn broker_goes_on(broker: &mut Side, bell: &Bell, mut rest: &[u8]) -> Heard<Vec<u8>, u64> {
+    loop {
+        broker.send_rest(&mut rest).unwrap();
+        if let Some(heard) = broker.try_receive_quick(&mut Runs).unwrap() {
+            assert!(rest.is_empty(), "an answer to what was not all sent");
+            return heard;
+        }
+        if !broker.wait_by(Wake::BELL).unwrap().any() {
+            bell.wait();
+        }
+        broker.awake();
+    }
+}
+
+/// The worker sleeps for room in the middle of a run, while the broker takes frames and tells of them no more often than it must.
+#[test]
+fn a_run_of_a_worker_that_sleeps_for_room_arrives_whole() {
+    model(2, || {
+        let (mut broker, bell, mut worker, _) = sides(0);
+        let worker = thread::spawn(move || {
+            let bytes = counted(16 + 5 * 16);
+            let mut rest = send_run(&mut worker, &bytes);
+            while !worker.send_rest(&mut rest).unwrap() {
+                worker.sleep_for_room().unwrap();
+            }
+        });
+
+        assert_eq!(broker_goes_on(&mut broker, &bell, &[]), Heard::Hot(counted(16 + 5 * 16)));
+        worker.join().unwrap();
+    });
+}
+
+/// What there is no room for when a call is sent is sent when the bell says that there is some; then the answer comes by the bell.
+#[test]
+fn a_call_of_which_the_rest_comes_later_is_answered() {
+    model(1, || {
+        let (mut broker, bell, mut worker, _) = sides(0);
+        let worker = thread::spawn(move || {
+            let call = loop {
+                match worker.try_receive_quick::<_, u64>(&mut Runs).unwrap() {
+                    Some(heard) => break heard,
+                    None => worker.sleep_for_data(None).unwrap(),
+                }
+            };
+            assert_eq!(call, Heard::Hot(counted(16 + 4 * 16)));
+            worker.send_blocking(&7u64).unwrap();
+        });
+
+        let bytes = counted(16 + 4 * 16);
+        let rest = send_run(&mut broker, &bytes).to_vec();
+        assert!(!rest.is_empty());
+
+        assert_eq!(broker_goes_on(&mut broker, &bell, &rest), Heard::Other(7));
+        worker.join().unwrap();
+    });
+}
+
+/// The same with a worker that waits by its doorbell, and a message that is queued behind the rest.
+#[test]
+fn the_rest_of_a_call_and_what_is_behind_it_ring_the_doorbell() {
+    model(1, || {
+        let (mut broker, bell, mut worker, doorbell) = sides(0);
+        let worker = thread::spawn(move || {
+            worker.announce(Wake::DOORBELL);
+            let mut heard = Vec::new();
+            while heard.len() < 2 {
+                match worker.try_receive_quick::<_, u64>(&mut Runs).unwrap() {
+                    Some(message) => heard.push(message),
+                    None => doorbell.wait(),
+                }
+            }
+            assert_eq!(heard, [Heard::Hot(counted(16 + 3 * 16)), Heard::Other(9)]);
+        });
+
+        let bytes = counted(16 + 3 * 16);
+        let mut rest = send_run(&mut broker, &bytes);
+        broker.send(&9u64).unwrap();
         while !broker.send_rest(&mut rest).unwrap() {
             if !broker.wait_by(Wake::BELL).unwrap().any() {
                 bell.wait();

@@ -16,7 +16,7 @@ use std::{
 
 /// What is kept, and what stands at its top.
 const FILE: &str = "fuzz/record.tsv";
-const HEADINGS: &str = "date\tkernel\tcommit\ttarget\tseconds\texecutions\tedges\tinputs\tfindings\n";
+const HEADINGS: &str = "date\tkernel\tcommit\ttarget\tseconds\texecutions\tedges\tinputs\tfindings\tnote\n";
 /// Targets that run at the same time.
 const SIDE_BY_SIDE: usize = 2;
 
@@ -32,12 +32,16 @@ struct Line {
     edges: u64,
     inputs: u64,
     findings: u64,
+    /// What was found, and what became of it: written by whoever has looked at it.
+    note: String,
 }
 
 impl Line {
     fn text(&self) -> String {
-        let Line { date, kernel, commit, target, seconds, executions, edges, inputs, findings } = self;
-        format!("{date}\t{kernel}\t{commit}\t{target}\t{seconds}\t{executions}\t{edges}\t{inputs}\t{findings}\n")
+        let Line { date, kernel, commit, target, seconds, executions, edges, inputs, findings, note } = self;
+        format!(
+            "{date}\t{kernel}\t{commit}\t{target}\t{seconds}\t{executions}\t{edges}\t{inputs}\t{findings}\t{note}\n"
+        )
     }
 
     fn read(text: &str) -> Option<Line> {
@@ -47,7 +51,8 @@ impl Line {
         let mut number = || fields.next()?.parse().ok();
         let (seconds, executions, edges) = (number()?, number()?, number()?);
         let (inputs, findings) = (number()?, number()?);
-        Some(Line { date, kernel, commit, target, seconds, executions, edges, inputs, findings })
+        let note = fields.next().unwrap_or_default().to_owned();
+        Some(Line { date, kernel, commit, target, seconds, executions, edges, inputs, findings, note })
     }
 }
 
@@ -78,13 +83,19 @@ pub fn run(built: &Built, targets: &[String], seconds: u32) -> Result<(), Failur
     let mut kept = fs::read_to_string(&file).unwrap_or_else(|_| HEADINGS.to_owned());
     lines.iter().for_each(|line| kept.push_str(&line.text()));
     fs::write(&file, &kept).map_err(|e| format!("{FILE}: {e}"))?;
-    let all: Vec<Line> = kept.lines().skip(1).filter_map(Line::read).collect();
-    section::replace("docs/containment.md", "fuzz --record", &document(targets, &all, what_it_reads))?;
+    write(targets)?;
     match lines.iter().filter(|line| line.findings > 0).map(|line| line.target.as_str()).collect::<Vec<_>>().as_slice()
     {
         [] => Ok(()),
         found => Err(format!("findings: {}; target/fuzz has the inputs", found.join(", "))),
     }
+}
+
+/// Writes the section from what is kept.
+pub fn write(targets: &[String]) -> Result<(), Failure> {
+    let kept = fs::read_to_string(root().join(FILE)).map_err(|e| format!("{FILE}: {e}"))?;
+    let all: Vec<Line> = kept.lines().skip(1).filter_map(Line::read).collect();
+    section::replace("docs/containment.md", "fuzz --record", &document(targets, &all, what_it_reads))
 }
 
 /// One target, with what it prints in a file of its own.
@@ -142,10 +153,11 @@ fn document(targets: &[String], all: &[Line], what: impl Fn(&str) -> String) -> 
     let findings: u64 = all.iter().map(|line| line.findings).sum();
     let mut text = format!(
         "Coverage-guided fuzzing (libFuzzer) of what reads the bytes of hostile workers, compilers, disks, callers and policy \
-         files, in the broker's own code with debug assertions and overflow checks: **{executions} executions in {:.1} hours of \
-         one processor, {findings} findings**. A finding is a panic, a property that does not hold, more memory than the bytes are \
-         worth, or ten seconds for one input. `cargo xtask fuzz --record SECONDS` adds a run; the figures are sums of the runs in \
-         `fuzz/record.tsv`, the last of {} on Linux {}.\n\n\
+         files, in the broker's own code with debug assertions and overflow checks: **{executions} executions in {:.1} hours, \
+         {findings} findings**. A finding is a panic, a property that does not hold, more memory than the bytes are worth, or ten \
+         seconds for one input. Hours are those that targets ran, by the clock; how much of a processor each had is not known. \
+         `cargo xtask fuzz --record SECONDS` adds a run; the figures are sums of the runs in `fuzz/record.tsv`, the last of {} on \
+         Linux {}.\n\n\
          | target | what it reads | hours | executions | edges | inputs | findings |\n|---|---|---|---|---|---|---|\n",
         seconds as f64 / 3600.0,
         last.date,
@@ -164,6 +176,11 @@ fn document(targets: &[String], all: &[Line], what: impl Fn(&str) -> String) -> 
             latest.inputs,
             sum(|line| line.findings),
         ));
+    }
+    let open = "not looked at yet";
+    for line in all.iter().filter(|line| line.findings > 0) {
+        let note = if line.note.is_empty() { open } else { &line.note };
+        text.push_str(&format!("\n`{}`, {}, {}: {note}.\n", line.target, line.date, line.commit));
     }
     text.push_str(
         "\nEdges are those of the program's control flow that were reached, inputs those that are kept because each reaches \
@@ -199,7 +216,18 @@ mod tests {
     fn line(target: &str, executions: u64) -> Line {
         let (date, kernel, commit) = ("2026-11-21".to_owned(), "6.18".to_owned(), "abc".to_owned());
         let target = target.to_owned();
-        Line { date, kernel, commit, target, seconds: 1800, executions, edges: 7, inputs: 3, findings: 0 }
+        Line {
+            date,
+            kernel,
+            commit,
+            target,
+            seconds: 1800,
+            executions,
+            edges: 7,
+            inputs: 3,
+            findings: 0,
+            note: String::new(),
+        }
     }
 
     #[test]
@@ -224,6 +252,16 @@ mod tests {
             text.contains("| 2026-11-21 | 6.18 | abc | 60:00 | 15 |\n| 2026-11-21 | 6.18 | abc | 30:00 | 1 |"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_finding_stands_there_with_what_became_of_it() {
+        let open = Line { findings: 1, ..line("call", 10) };
+        let known = Line { note: "mended".to_owned(), ..open.clone() };
+        let targets = ["call".to_owned()];
+        assert_eq!(Line::read(known.text().trim_end_matches('\n')), Some(known.clone()));
+        assert!(document(&targets, &[open], |_| String::new()).contains("`call`, 2026-11-21, abc: not looked at yet."));
+        assert!(document(&targets, &[known], |_| String::new()).contains("`call`, 2026-11-21, abc: mended."));
     }
 
     #[test]
