@@ -52,7 +52,7 @@ impl Child {
         let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
         setresgid(group, group, group).step("setresgid")?;
         setresuid(user, user, user).step("setresuid")?;
-        capabilities::keep_for_setup()?;
+        capabilities::keep_for_setup(id == INSIDE)?;
 
         // Everything up and out of the way first, then each to its number, which is the only copy that survives execve.
         let mut placed = vec![(sys_unsafe::lift(self.control, LIFTED).step("place descriptors")?, CONTROL_FD)];

@@ -6,7 +6,7 @@ use crate::{
     fork_parent::{self, PARENT_FD},
     layers::{
         capabilities, core_scheduling, descriptors, hostname, inherited_state, landlock_fs, landlock_scope,
-        landlock_tcp, mdwe, net_namespace, no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp,
+        landlock_tcp, mdwe, nested, net_namespace, no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp,
         speculation,
     },
     ledger::Ledger,
@@ -107,6 +107,7 @@ fn lock_down<U>(
     ledger.layer(Layer::InheritedState, inherited_state::apply, inherited_state::probe)?;
 
     // 3. The namespaces' contents; while we still have capabilities in them. The broker compares the namespaces from outside.
+    ledger.layer(Layer::NamespaceNested, nested::apply, nested::probe)?;
     ledger.layer(Layer::NamespaceUts, || hostname::apply(&a.host_name), || hostname::probe(&a.host_name))?;
     ledger.layer(Layer::NamespaceMount, || root::apply(&a.root, trees), || root::probe(&a.root))?;
     ledger.layer(Layer::NamespacePid, || Ok(()), pid_namespace::probe)?;

@@ -41,6 +41,7 @@ layers! {
     NamespaceUts = "namespace.uts", "The worker sees a fixed host name (uts_namespaces(7)).";
     NamespaceCgroup = "namespace.cgroup", "The worker cannot see where in the host's cgroup tree it stands (cgroup_namespaces(7)).";
     NamespaceTime = "namespace.time", "The worker's clocks do not tell when the host was booted (time_namespaces(7)).";
+    NamespaceNested = "namespace.nested", "No further user namespace can be made inside the worker's own, and so no namespace of any kind (/proc/sys/user, namespaces(7)).";
     Identity = "identity", "The worker runs as a host user id that no other process has.";
     InheritedState = "inherited_state", "Nothing is inherited: session keyring, environment, signal dispositions and mask, umask, scheduling, personality, session.";
     Descriptors = "descriptors", "No descriptor but those of the assignment is open (close_range(2)).";

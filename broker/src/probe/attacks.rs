@@ -141,6 +141,10 @@ impl Attacks {
     fn aimed(&self, target: &Target) -> Targets {
         let process = &self.probe.policy.process;
         Targets {
+        // A limit of the namespace that there is not then.
+        if without.contains(&Layer::NamespaceUser) {
+            policy.require.insert(Layer::NamespaceNested, Requirement::Off);
+        }
             memory: process.memory,
             open_files: process.open_files,
             file_size: process.file_size,

@@ -19,6 +19,7 @@ mod loading;
 mod memory;
 mod messages;
 mod neighbours;
+mod nested;
 mod network;
 mod output;
 mod privileges;
