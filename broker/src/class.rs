@@ -51,6 +51,8 @@ pub(crate) struct Battery {
     pub attempts: Vec<Attempt>,
     /// Whether the closing filter killed the process that tried to get executable memory.
     pub closing: bool,
+    /// Whether it did so once more in a process without the main filter, where it had refused all other acts by itself.
+    pub closing_alone: bool,
     /// Whether PR_SET_MDWE held in it.
     pub mdwe: bool,
 }

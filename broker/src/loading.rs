@@ -5,12 +5,16 @@ use crate::{
     broker::Inner,
     class::Battery,
     denials::Denials,
-    learn,
+    filter, learn,
     process::{Process, Spec, Woken, protocol, refused_call, timed_out},
+    spec,
 };
 use bulkhead_shared::{
     layer::{Achieved, Layer, LayerReport, Requirement, When},
-    message::worker::{FromWorker, LoadFailure},
+    message::{
+        setup::Role,
+        worker::{FromWorker, LoadFailure},
+    },
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
     policy::Policy,
     ring::{BrokerEnd, Pace},
@@ -171,14 +175,30 @@ fn load_failed(failure: LoadFailure) -> Fresh {
     })
 }
 
-/// Runs the sacrifice of a class to its end.
-pub(crate) fn sacrifice(broker: &Inner, spec: Spec<'_>) -> Result<Battery, Outcome> {
-    let mdwe_wanted = spec.policy.require.get(&Layer::Mdwe).copied().unwrap_or(Requirement::Required);
-    let process = Process::start(&broker.launcher, &broker.cgroups, spec)?;
-    let death = process.death();
-    let mdwe = mdwe_wanted != Requirement::Off
+/// Runs the sacrifices of a class under this policy to their ends: one as its workers are, and where there are two filters another
+/// one without the main filter, for what the closing filter does by itself.
+pub(crate) fn sacrifice(broker: &Inner, policy: &Policy, filters: &filter::Programs) -> Result<Battery, Outcome> {
+    let wanted = |layer| policy.require.get(&layer) != Some(&Requirement::Off);
+    let run = |policy: &Policy| {
+        let forlorn = spec::worker(&broker.programs, Vec::new(), policy, filters, &[]);
+        let spec = Spec { role: Role::Sacrifice, ..forlorn };
+        let process = Process::start(&broker.launcher, &broker.cgroups, spec)?;
+        let killed = process.death() == Death::Signal(libc::SIGSYS);
+        Ok::<_, Outcome>((process, killed))
+    };
+    let (process, closing) = run(policy)?;
+    let closing_alone = match wanted(Layer::SeccompMain) && wanted(Layer::SeccompClosing) {
+        true => {
+            let mut bare = policy.clone();
+            bare.require.insert(Layer::SeccompMain, Requirement::Off);
+            run(&bare)?.1
+        }
+        // It was alone all the while, or is not there.
+        false => closing,
+    };
+    let mdwe = wanted(Layer::Mdwe)
         && process.layers.iter().any(|l| l.layer == Layer::Mdwe && matches!(l.achieved, Achieved::Enforced { .. }));
-    Ok(Battery { attempts: process.attempts.clone(), closing: death == Death::Signal(libc::SIGSYS), mdwe })
+    Ok(Battery { attempts: process.attempts.clone(), closing, closing_alone, mdwe })
 }
 
 /// The layers that hold only once the plugin is loaded, from what shows from outside and from the sacrifice.
@@ -199,10 +219,13 @@ pub(crate) fn after_loading(
         layers.push(LayerReport { layer, requirement, achieved });
     };
     let closing = match (battery.closing, process.filters_before_load, process.filters()) {
-        (true, Some(before), Some(now)) if now > before => {
+        (true, Some(before), Some(now)) if now > before && battery.closing_alone => {
             Ok("/proc shows one filter more than before the load; a worker of this class that asked for executable \
-                memory was killed by SIGSYS"
+                memory was killed by SIGSYS, and one without the main filter was refused every forbidden act"
                 .to_owned())
+        }
+        _ if battery.closing && !battery.closing_alone => {
+            Err("a worker of this class without the main filter was not refused every forbidden act".to_owned())
         }
         (false, ..) => Err("a worker of this class that asked for executable memory was not killed".to_owned()),
         (true, None, _) => Err("/proc does not say how many filters there are".to_owned()),

@@ -18,12 +18,14 @@
 //! can come to: a component with WASI, with the calls for files where callers may grant directories.
 
 mod attacks;
+mod health;
 mod unconfined;
 mod verdict;
 mod walls;
 
 pub use attacks::{Attacks, Known, Stopped};
 pub use bulkhead_shared::message::attack::Listed;
+pub use health::{Beside, Health};
 pub use verdict::{Stand, Verdict};
 
 use crate::{

@@ -16,6 +16,9 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Descriptors of a new process stand from here up until they are at their places.
 pub const LIFTED: i32 = 128;
 
+/// The one id, of user and group, that is mapped in a worker's namespace. Not 0: no capability follows from it.
+pub const INSIDE: u32 = 1000;
+
 /// What a new process is given.
 pub struct Child {
     /// Says when its ids and cgroups are set: the id to take, or nothing where they could not be.
@@ -49,7 +52,7 @@ impl Child {
         let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
         setresgid(group, group, group).step("setresgid")?;
         setresuid(user, user, user).step("setresuid")?;
-        capabilities::keep_for_setup()?;
+        capabilities::keep_for_setup(id == INSIDE)?;
 
         // Everything up and out of the way first, then each to its number, which is the only copy that survives execve.
         let mut placed = vec![(sys_unsafe::lift(self.control, LIFTED).step("place descriptors")?, CONTROL_FD)];

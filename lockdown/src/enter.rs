@@ -6,7 +6,7 @@ use crate::{
     fork_parent::{self, PARENT_FD},
     layers::{
         capabilities, core_scheduling, descriptors, hostname, inherited_state, landlock_fs, landlock_scope,
-        landlock_tcp, mdwe, net_namespace, no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp,
+        landlock_tcp, mdwe, nested, net_namespace, no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp,
         speculation,
     },
     ledger::Ledger,
@@ -107,6 +107,7 @@ fn lock_down<U>(
     ledger.layer(Layer::InheritedState, inherited_state::apply, inherited_state::probe)?;
 
     // 3. The namespaces' contents; while we still have capabilities in them. The broker compares the namespaces from outside.
+    ledger.layer(Layer::NamespaceNested, nested::apply, nested::probe)?;
     ledger.layer(Layer::NamespaceUts, || hostname::apply(&a.host_name), || hostname::probe(&a.host_name))?;
     ledger.layer(Layer::NamespaceMount, || root::apply(&a.root, trees), || root::probe(&a.root))?;
     ledger.layer(Layer::NamespacePid, || Ok(()), pid_namespace::probe)?;
@@ -171,10 +172,9 @@ fn lock_down<U>(
     let (layers, steps) = ledger.close();
     control.say(&FromSetup::Locked { layers, attempts, steps }, None).map_err(|f| f.into_failure(None))?;
     if a.role == Role::Sacrifice {
-        // The closing filter can only kill. The broker looks at how this process ends.
-        let closed = seccomp::apply_closing(&closing.filter).is_ok();
-        sacrifice::die_by_closing_filter();
-        std::process::exit(if closed { 1 } else { EXIT_SETUP_FAILED });
+        // Whoever has the closing filter cannot say what it did. The broker looks at how this process ends.
+        sacrifice::die_by_closing_filter(&closing.filter, !filtered);
+        std::process::exit(1);
     }
     Ok((link, closing, ahead))
 }

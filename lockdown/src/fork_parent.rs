@@ -10,7 +10,8 @@
 //! whether that is good enough.
 
 use crate::{
-    child::{Child, LIFTED},
+    auxv,
+    child::{Child, INSIDE, LIFTED},
     fault::Step,
     sys_unsafe,
 };
@@ -67,6 +68,8 @@ pub enum Forked {
 /// is its lock-down.
 pub fn serve(socket: OwnedFd) {
     let Ok(socket) = sys_unsafe::lift(socket, LIFTED) else { sys_unsafe::exit_now(1) };
+    // The kernel has left on the stack as whom this process was executed. Its children all have a namespace with one id.
+    let Ok(()) = auxv::tell(INSIDE) else { sys_unsafe::exit_now(1) };
     // For people who look at a process list; its children have the name that it had.
     let Ok(name) = nix::sys::prctl::get_name() else { sys_unsafe::exit_now(1) };
     let _ = nix::sys::prctl::set_name(NAME);

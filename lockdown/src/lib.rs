@@ -7,6 +7,8 @@
 //!
 //! No WebAssembly runtime is linked here. `unsafe` lives in the files whose names end in `_unsafe`.
 
+#[path = "auxv_unsafe.rs"]
+mod auxv;
 pub mod child;
 pub mod control;
 mod enter;

@@ -2,9 +2,11 @@
 //!
 //! Runs after the main filter, in state PROBING: the broker answers EPERM to each notification. Any error is a refusal; what
 //! counts is that nothing works.
+//!
+//! A sacrifice without a main filter tries it once more behind the closing filter, which must refuse it all by itself.
 
-use crate::sys_unsafe::raw;
-use bulkhead_shared::{layer::Layer, message::setup::Attempt};
+use crate::{layers::seccomp, sys_unsafe::raw};
+use bulkhead_shared::{filter::Program, layer::Layer, message::setup::Attempt};
 use nix::errno::Errno;
 use std::ptr;
 
@@ -22,8 +24,17 @@ const fn act(name: &'static str, number: libc::c_long, args: [u64; 6]) -> Act {
     Act { name, layer: Layer::SeccompMain, number, args }
 }
 
+/// No limit, soft or hard.
+static NO_LIMIT: [u64; 2] = [u64::MAX; 2];
+
 /// Tries everything, in order, and says what came of each.
 pub fn battery() -> Vec<Attempt> {
+    let mut attempts: Vec<Attempt> = acts().iter().map(|act| say(act.name, act.layer, make(act).err())).collect();
+    attempts.push(executable_twice());
+    attempts
+}
+
+fn acts() -> Vec<Act> {
     let passwd = c"/etc/passwd".as_ptr() as u64;
     let shell = c"/bin/sh".as_ptr() as u64;
     let cgroup = c"/sys/fs/cgroup/cgroup.procs".as_ptr() as u64;
@@ -32,8 +43,7 @@ pub fn battery() -> Vec<Attempt> {
     let byte = c"x".as_ptr() as u64;
     let read_write_execute = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as u64;
     let anonymous = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
-    let raise = [u64::MAX, u64::MAX];
-    let acts = [
+    vec![
         act("openat(\"/etc/passwd\")", libc::SYS_openat, [cwd, passwd, 0, 0, 0, 0]),
         act("openat(\"/sys/fs/cgroup/cgroup.procs\", O_WRONLY)", libc::SYS_openat, [cwd, cgroup, 1, 0, 0, 0]),
         act("ioctl(0, TIOCSTI)", libc::SYS_ioctl, [0, libc::TIOCSTI, byte, 0, 0, 0]),
@@ -79,7 +89,7 @@ pub fn battery() -> Vec<Attempt> {
         act(
             "prlimit64(RLIMIT_NOFILE, unlimited)",
             libc::SYS_prlimit64,
-            [0, libc::RLIMIT_NOFILE as u64, raise.as_ptr() as u64, NONE, 0, 0],
+            [0, libc::RLIMIT_NOFILE as u64, NO_LIMIT.as_ptr() as u64, NONE, 0, 0],
         ),
         act("personality(READ_IMPLIES_EXEC)", libc::SYS_personality, [libc::READ_IMPLIES_EXEC as u64, 0, 0, 0, 0, 0]),
         act("setuid(0)", libc::SYS_setuid, [0, 0, 0, 0, 0, 0]),
@@ -87,14 +97,11 @@ pub fn battery() -> Vec<Attempt> {
         act("mknodat", libc::SYS_mknodat, [cwd, key, u64::from(libc::S_IFCHR), 0, 0, 0]),
         act("init_module", libc::SYS_init_module, [NONE, 0, NONE, 0, 0, 0]),
         act("a system call of tomorrow", 1000, [0; 6]),
-    ];
-    let mut attempts: Vec<Attempt> = acts.iter().map(attempt).collect();
-    attempts.push(executable_twice());
-    attempts
+    ]
 }
 
-fn attempt(act: &Act) -> Attempt {
-    // SAFETY: pointers are null or to static, terminated strings and `raise`, which outlives the calls; none of these calls
+fn make(act: &Act) -> Result<libc::c_long, Errno> {
+    // SAFETY: pointers are null, to static, terminated strings, or to `NO_LIMIT`; none of these calls
     // writes through them. If one works against all expectation it makes a descriptor, a mapping or a process, none of which
     // harms a process that exits a moment later; a child that clone makes must not go on, and does not (below).
     let result = unsafe { raw(act.number, act.args) };
@@ -102,7 +109,7 @@ fn attempt(act: &Act) -> Attempt {
         // SAFETY: _exit touches no memory; this is the child that should not exist.
         unsafe { libc::_exit(0) }
     }
-    say(act.name, act.layer, result.err())
+    result
 }
 
 /// Memory that is written and then made executable in one mprotect that asks for both.
@@ -125,10 +132,23 @@ fn say(name: &str, layer: Layer, error: Option<Errno>) -> Attempt {
     }
 }
 
-/// The act that the closing filter must kill for: executable memory. Returns only where it did not.
-pub fn die_by_closing_filter() {
+/// The end of a sacrifice: the closing filter, and executable memory, which it must kill for. `alone` says that there is no main
+/// filter: then all other acts come first, and the closing filter must refuse them. Returns only where a filter did not do
+/// what it must.
+pub fn die_by_closing_filter(closing: &Program, alone: bool) {
+    if seccomp::apply_closing(closing).is_err() || (alone && !refused_by_closing()) {
+        return;
+    }
     let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
     // SAFETY: at worst a fresh mapping that nobody uses.
     let _ = unsafe { raw(libc::SYS_mmap, [0, 4096, protection, flags, u64::MAX, 0]) };
+}
+
+/// Whether every act is refused that the closing filter does not kill for. ENOSYS for getppid comes of no other layer.
+fn refused_by_closing() -> bool {
+    let executable = |act: &Act| matches!(act.number, libc::SYS_mmap | libc::SYS_personality);
+    // SAFETY: getppid takes no argument.
+    let own = unsafe { raw(libc::SYS_getppid, [0; 6]) };
+    own == Err(Errno::ENOSYS) && acts().iter().filter(|act| !executable(act)).all(|act| make(act).is_err())
 }

@@ -41,6 +41,7 @@ layers! {
     NamespaceUts = "namespace.uts", "The worker sees a fixed host name (uts_namespaces(7)).";
     NamespaceCgroup = "namespace.cgroup", "The worker cannot see where in the host's cgroup tree it stands (cgroup_namespaces(7)).";
     NamespaceTime = "namespace.time", "The worker's clocks do not tell when the host was booted (time_namespaces(7)).";
+    NamespaceNested = "namespace.nested", "No further user namespace can be made inside the worker's own, and so no namespace of any kind (/proc/sys/user, namespaces(7)).";
     Identity = "identity", "The worker runs as a host user id that no other process has.";
     InheritedState = "inherited_state", "Nothing is inherited: session keyring, environment, signal dispositions and mask, umask, scheduling, personality, session.";
     Descriptors = "descriptors", "No descriptor but those of the assignment is open (close_range(2)).";
@@ -54,7 +55,7 @@ layers! {
     LandlockTcp = "landlock.tcp", "No TCP port can be bound or connected to (landlock(7), ABI 4).";
     LandlockScope = "landlock.scope", "No abstract unix socket can be connected to and no process outside be signalled (landlock(7), ABI 6).";
     SeccompMain = "seccomp.main", "Only the listed system calls with the listed arguments; everything else is reported to the broker and ends the worker (seccomp(2)).";
-    SeccompClosing = "seccomp.closing", "After loading, no memory can become executable, and no set-up call is left.";
+    SeccompClosing = "seccomp.closing", "After loading, no memory can become executable, no set-up call is left, and what the main filter refuses is refused a second time.";
     Mdwe = "mdwe", "Memory that was writable can never become executable (PR_SET_MDWE, Linux 6.3).";
     WasmLimits = "wasm.limits", "Memory (summed), tables, instances and stack of the guest are bounded inside the runtime.";
     Interrupt = "invocation.interrupt", "The deadline is enforced from outside the worker.";

@@ -67,6 +67,21 @@ fn nothing_gets_through_and_nothing_behind_one_wall_has_one_less_than_is_recorde
     assert_eq!(matrix["escaped"], 0);
     assert_eq!(matrix["contained"], matrix["attempted"]);
     assert_eq!(matrix["neighbour"], serde_json::json!([]), "the neighbour was touched");
+    let health = matrix["health"].as_array().unwrap();
+    assert_eq!(health.iter().map(|aim| aim["aim"].as_str().unwrap()).collect::<Vec<_>>(), AIMS);
+    for aim in health {
+        assert_eq!((&aim["neighbours_unharmed"], &aim["broker_unharmed"]), (&true.into(), &true.into()), "{aim}");
+    }
+    // Whatever ends a process is recorded with its reason, and a refused call with its name and arguments.
+    for attack in attacks(&matrix) {
+        let ended = !["refused", "worked", "reached", "not-tried"].contains(&attack["came"]["what"].as_str().unwrap());
+        assert_eq!(attack["recorded"].is_string(), ended, "{attack}");
+        if attack["came"]["what"] == "violation" {
+            let call = attack["came"]["call"].as_str().unwrap();
+            assert_eq!(attack["recorded"], format!("violation: {call}"));
+            assert_eq!(attack["stopped_by"]["layers"], serde_json::json!(["seccomp.main"]), "{attack}");
+        }
+    }
     assert!(attacks(&matrix).len() >= 150, "{}", attacks(&matrix).len());
     assert!(matrix["attempted"].as_u64().unwrap() >= 150, "{}", matrix["attempted"]);
     // Of this many it is known that they work here, with nothing in their way.
@@ -135,7 +150,7 @@ fn without_its_walls_an_attack_of_each_aim_works() {
         ("files", "read", ["namespace.mount", "landlock.fs", "identity"].as_slice()),
         ("network", "connect-tcp", &["namespace.net", "landlock.tcp"]),
         ("processes", "fork", &["rlimits", "cgroup.pids"]),
-        ("privilege", "user-namespace", &[]),
+        ("privilege", "user-namespace", &["namespace.nested"]),
         ("kernel", "dirty-pipe", &[]),
         ("memory", "write-then-execute", &["mdwe"]),
         ("resources", "descriptors", &["rlimits"]),
@@ -183,7 +198,10 @@ fn what_is_done_to_the_neighbour_is_seen_apart_from_what_the_attack_says() {
     let finished = bulkhead(words!["probe", "--policy", mine, "--only", "connect-tcp", "--json"]).finish();
 
     finished.assert_code(FAILED);
-    assert_eq!(json(&finished)["neighbour"], serde_json::json!(["it was connected to by TCP"]), "{finished}");
+    let matrix = json(&finished);
+    assert_eq!(matrix["neighbour"], serde_json::json!(["it was connected to by TCP"]), "{finished}");
+    assert_eq!(matrix["health"][0]["neighbours_unharmed"], false);
+    assert_eq!(matrix["health"][0]["broker_unharmed"], true);
 }
 
 #[test]

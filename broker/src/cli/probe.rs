@@ -27,7 +27,8 @@ use std::{
 ///
 /// None does harm where it works. Attacks aim at a neighbour that is made for them (a process with
 /// files, sockets and a key in a directory below the one for temporary files) and removed
-/// afterwards. What would harm a host (a kernel module, a reboot) is asked for with arguments that
+/// afterwards; another worker stands by. After the attacks of each aim both, and the broker, are looked at.
+/// What would harm a host (a kernel module, a reboot) is asked for with arguments that
 /// the kernel refuses behind its check of rights: then it counts as `reached`.
 #[derive(Args)]
 #[command(after_help = AFTER, verbatim_doc_comment)]
@@ -119,26 +120,34 @@ impl Attack {
     }
 
     /// Makes every attack, and those that it takes to say what stopped them.
-    fn matrix(&self, attacks: Attacks, chosen: &[Listed]) -> Result<Matrix, Outcome> {
-        let mut rows = Vec::new();
-        for (index, attack) in chosen.iter().enumerate() {
-            progress(index, chosen.len(), &attack.name);
-            let control = (!self.no_control).then(|| attacks.control(attack));
-            let came = attacks.attack(attack)?;
-            let stopped_by = attacks.stopped_by(attack, &came);
-            let layers = match &stopped_by {
-                _ if self.ablate => attacks.layers(),
-                Some(stopped) if self.deep => stopped.layers.clone(),
-                _ => Vec::new(),
-            };
-            let without: BTreeMap<String, Came> = layers
-                .into_iter()
-                .map(|layer| (layer.name().to_owned(), attacks.attack_without(attack, &[layer])))
-                .collect();
-            rows.push(Row::new(attack, control, came, stopped_by, without));
+    fn matrix(&self, mut attacks: Attacks, chosen: &[Listed]) -> Result<Matrix, Outcome> {
+        let (mut rows, mut health) = (Vec::new(), Vec::new());
+        for aim in chosen.chunk_by(|one, other| one.aim == other.aim) {
+            let beside = attacks.beside()?;
+            for attack in aim {
+                progress(rows.len(), chosen.len(), &attack.name);
+                rows.push(self.row(&attacks, attack)?);
+            }
+            health.extend(aim.first().map(|first| attacks.health(&first.aim, beside)).transpose()?);
         }
         progress(chosen.len(), chosen.len(), "");
-        Ok(Matrix::new(&self.policy, rows, attacks.touched()?))
+        Ok(Matrix::new(&self.policy, rows, health))
+    }
+
+    fn row(&self, attacks: &Attacks, attack: &Listed) -> Result<Row, Outcome> {
+        let control = (!self.no_control).then(|| attacks.control(attack));
+        let came = attacks.attack(attack)?;
+        let stopped_by = attacks.stopped_by(attack, &came);
+        let layers = match &stopped_by {
+            _ if self.ablate => attacks.layers(),
+            Some(stopped) if self.deep => stopped.layers.clone(),
+            _ => Vec::new(),
+        };
+        let without: BTreeMap<String, Came> = layers
+            .into_iter()
+            .map(|layer| (layer.name().to_owned(), attacks.attack_without(attack, &[layer])))
+            .collect();
+        Ok(Row::new(attack, control, came, stopped_by, without))
     }
 
     fn show(&self, matrix: &Matrix) -> ExitCode {

@@ -274,11 +274,12 @@ fn seccomp_actions() -> Result<String, Failed> {
         ("SECCOMP_RET_USER_NOTIF", libc::SECCOMP_RET_USER_NOTIF),
         ("SECCOMP_RET_KILL_PROCESS", libc::SECCOMP_RET_KILL_PROCESS),
         ("SECCOMP_RET_ERRNO", libc::SECCOMP_RET_ERRNO),
+        ("SECCOMP_RET_TRACE", libc::SECCOMP_RET_TRACE),
     ];
     for (name, action) in actions {
         sys::seccomp_knows(action).step(name)?;
     }
-    Ok("USER_NOTIF, KILL_PROCESS and ERRNO".to_owned())
+    Ok("USER_NOTIF, KILL_PROCESS, ERRNO and TRACE".to_owned())
 }
 
 fn seccomp_sizes() -> Result<String, Failed> {

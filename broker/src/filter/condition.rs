@@ -87,9 +87,13 @@ impl Condition {
     }
 
     fn compiled(&self) -> Result<SeccompCondition, BackendError> {
-        let length = match self.width {
-            Width::Low32 => SeccompCmpArgLen::Dword,
-            Width::Full64 => SeccompCmpArgLen::Qword,
+        let length = match (self.width, self.test) {
+            (Width::Low32, _) => SeccompCmpArgLen::Dword,
+            // A mask of no bit of the upper half looks at the lower one alone.
+            (Width::Full64, Test::Masked { mask, value }) if mask | value <= u64::from(u32::MAX) => {
+                SeccompCmpArgLen::Dword
+            }
+            (Width::Full64, _) => SeccompCmpArgLen::Qword,
         };
         let (operator, value) = match self.test {
             Test::Equal(v) => (SeccompCmpOp::Eq, v),

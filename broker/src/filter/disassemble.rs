@@ -263,6 +263,7 @@ fn call((low, high): (u32, u32), arch: Arch) -> Option<&'static str> {
 fn returned(k: u32) -> String {
     match k {
         k if k == Action::Allow.code() => "allow".into(),
+        k if k == Action::Trace.code() => "fail with ENOSYS (nobody traces it)".into(),
         k if k == Action::Notify.code() => "refuse, and tell the broker".into(),
         k if k == Action::Kill.code() => "kill the process".into(),
         k if k & 0xffff_0000 == Action::Fail(0).code() => format!("fail with {}", words::errno_name(k as u16)),

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The kernel runs a filter once for each number when it is attached, and for each call whose answer depends on arguments
-//! ever after; so the tree is balanced by how many numbers a range holds.
+//! ever after; so the tree is balanced by how many numbers a range holds. Before that it makes machine code of every
+//! instruction, so that what a program does not need is left out of it ([`super::shorten`]).
 
 use super::{
     Arch,
@@ -17,6 +18,7 @@ use super::{
     condition,
     evaluate::{self, op},
     rules::{Action, Answer, Rules},
+    shorten::shortened,
 };
 use bulkhead_shared::filter::{Instruction, Program};
 use seccompiler::{BackendError, BpfProgram};
@@ -56,6 +58,7 @@ pub fn program(rules: &Rules) -> Result<Program, Error> {
     // Never reached: each rule of seccompiler has a jump that nothing leads to, one instruction past what follows the
     // rule, and the kernel wants it to lead somewhere.
     out.push(ret(Action::Kill));
+    let out = shortened(out);
     if out.len() > Program::MAX {
         return Err(Error::TooLong { length: out.len() });
     }

@@ -11,9 +11,10 @@ use super::{
 /// The stricter of two answers, as the kernel ranks them.
 pub fn stricter(a: Action, b: Action) -> Action {
     let rank = |action: Action| match action {
-        Action::Kill => 3,
-        Action::Fail(_) => 2,
-        Action::Notify => 1,
+        Action::Kill => 4,
+        Action::Fail(_) => 3,
+        Action::Notify => 2,
+        Action::Trace => 1,
         Action::Allow => 0,
     };
     if rank(b) > rank(a) { b } else { a }

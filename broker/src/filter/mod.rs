@@ -6,8 +6,10 @@
 //! * The **main** filter allows what the chosen groups list. Every other call that is known is told to the broker, which
 //!   refuses it: that is a violation. Calls that are newer than our tables, and a few by name, are answered ENOSYS, so that
 //!   libc takes the older way. Another architecture or the x32 ABI kills.
-//! * The **closing** filter comes after the plugin's code is mapped and kills for what only the set-up needed, and for
-//!   memory that is to become executable.
+//! * The **closing** filter comes after the plugin's code is mapped. It kills for what only the set-up needed, and for memory
+//!   that is to become executable; and of the rest it allows no more than the main filter does for good, so that either of
+//!   them refuses a call without the other. It refuses by [`rules::Action::Trace`], which lets the main filter's notification
+//!   come first.
 //!
 //! Rules stand in [`mod@rules`], which is also the model; [`emit`] makes programs of them, with seccompiler's compiler for the
 //! conditions on arguments; the tests compare the two for every number and around every boundary.
@@ -23,6 +25,7 @@ pub mod groups;
 pub mod joined;
 pub mod numbers;
 pub mod rules;
+mod shorten;
 #[cfg(test)]
 mod tests;
 pub mod words;

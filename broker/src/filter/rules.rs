@@ -15,6 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Action {
     /// The call is made.
     Allow,
+    /// The call fails with ENOSYS, unless another filter has a sterner answer: SECCOMP_RET_TRACE, which ranks below a
+    /// notification (seccomp(2), seccomp_filter.rst of the kernel), in a process without a tracer that asks to be told.
+    ///
+    /// A worker has none. It is not dumpable, so that whoever attaches needs CAP_SYS_PTRACE in the user namespace of its
+    /// memory, which nobody has but root and the broker's own user (ptrace(2)); it is alone in its pid namespace, and no
+    /// other worker sees it; and to be traced by its own wish it would have to make ptrace(2), which this very answer refuses.
+    /// Whoever traces it nevertheless still has the main filter's notification in the way, which comes first.
+    Trace,
     /// The listener is told, and the call waits for its answer.
     Notify,
     /// The call fails with this error number.
@@ -28,6 +36,7 @@ impl Action {
     pub const fn code(self) -> u32 {
         match self {
             Action::Allow => 0x7fff_0000,
+            Action::Trace => 0x7ff0_0000,
             Action::Notify => 0x7fc0_0000,
             Action::Fail(errno) => 0x0005_0000 | errno as u32,
             Action::Kill => 0x8000_0000,
@@ -116,12 +125,14 @@ impl Rules {
         rules.trimmed()
     }
 
-    /// The closing filter: kills for what is forbidden and for what the main filter allows in set-up only. The rest it
-    /// leaves to the main filter: a filter can only take away.
+    /// The closing filter: allows what the entries allow for good, and kills for what is forbidden and for what the main
+    /// filter allows in set-up only. All else it refuses, too, so that it does not take the main filter; but more quietly than that one
+    /// does. Of the answers of two filters the kernel takes the sternest, and [`Action::Notify`] is sterner than
+    /// [`Action::Trace`]: the broker hears of the call. An error or a kill would come before its notification.
     pub fn closing(arch: Arch, entries: &[&Entry], added: &[u32]) -> Rules {
-        let numbers: BTreeSet<u32> = entries.iter().map(|e| e.number).collect();
+        let numbers: BTreeSet<u32> = entries.iter().map(|e| e.number).chain(added.iter().copied()).collect();
         let answers = numbers.into_iter().map(|number| (number, closing(number, entries, added.contains(&number))));
-        Rules { arch, answers: answers.collect(), unlisted: Action::Allow }.trimmed()
+        Rules { arch, answers: answers.collect(), unlisted: Action::Trace }.trimmed()
     }
 
     /// What is answered to a call. This is the model: it shares nothing with what is compiled.
@@ -143,10 +154,12 @@ impl Rules {
 /// The closing filter's answer to one call.
 fn closing(number: u32, entries: &[&Entry], added: bool) -> Answer {
     let rules = |phase| entries.iter().filter(move |e| e.number == number && e.phase == phase).flat_map(|e| &e.rules);
-    let mut answer = Answer::always(Action::Allow);
+    let mut answer = Answer::always(Action::Trace);
     rules(Phase::Forbidden).for_each(|rule| answer.push(rule, Action::Kill));
     // Where every call is allowed for good, set-up has nothing of its own that could be taken away.
-    if !added && !rules(Phase::Run).any(Vec::is_empty) {
+    if added || rules(Phase::Run).any(Vec::is_empty) {
+        answer.push(&[], Action::Allow);
+    } else {
         rules(Phase::Run).for_each(|rule| answer.push(rule, Action::Allow));
         rules(Phase::Setup).for_each(|rule| answer.push(rule, Action::Kill));
     }

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 pub fn action(action: Action) -> String {
     match action {
         Action::Allow => "allowed".into(),
+        Action::Trace => "fails with ENOSYS, unless the other filter has a sterner answer".into(),
         Action::Notify => "refused, and the broker is told: a violation, the worker is ended".into(),
         Action::Fail(errno) => format!("fails with {}, as on a kernel that does not have it", errno_name(errno)),
         Action::Kill => "kills the process at once (SIGSYS)".into(),

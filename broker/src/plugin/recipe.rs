@@ -16,7 +16,7 @@ use crate::{
 use bulkhead_shared::{
     describe::Kind,
     message::{
-        setup::{Load, Prepare, Role},
+        setup::{Load, Prepare},
         worker::{Dir, Engine as Knobs, Plugin as Order, Wasi},
     },
     outcome::Outcome,
@@ -61,10 +61,7 @@ impl Recipe {
             &rlimits,
             &shape,
         );
-        let battery = broker.battery(&class, || {
-            let forlorn = spec::worker(&broker.programs, Vec::new(), &self.policy, &filters, &[]);
-            sacrifice(broker, Spec { role: Role::Sacrifice, ..forlorn })
-        })?;
+        let battery = broker.battery(&class, || sacrifice(broker, &self.policy, &filters))?;
         battery.check()?;
 
         let order = Load::Plugin(Box::new(self.order()));

@@ -1,6 +1,12 @@
 //! Attacks, each in a locked-down process of its own, and what stopped it.
 
-use super::{Came, Probe, follow, ready, unconfined::Target, words};
+use super::{
+    Came, Probe, follow,
+    health::{Beside, Health},
+    ready,
+    unconfined::Target,
+    words,
+};
 use crate::{process::Process, spec};
 use bulkhead_shared::{
     layer::{Layer, Requirement},
@@ -110,18 +116,35 @@ impl Attacks {
         }
     }
 
-    /// What was done, by any attack under the whole policy, to what they aimed at. Nothing more can be tried then.
+    /// Starts a worker that stands by during the attacks to come.
     ///
     /// # Errors
-    /// Where it does not answer any more, which is itself something that was done to it.
-    pub fn touched(self) -> Result<Vec<String>, Outcome> {
-        self.target.end()
+    /// Where no worker can be set up under the policy.
+    pub fn beside(&self) -> Result<Beside, Outcome> {
+        Beside::start(&self.probe)
+    }
+
+    /// Whether that worker, the broker, and what the attacks under the whole policy aimed at meanwhile are as they were. The next
+    /// ones aim at something new.
+    ///
+    /// # Errors
+    /// Where what they aimed at does not answer any more, which is itself something that was done to it.
+    pub fn health(&mut self, aim: &str, beside: Beside) -> Result<Health, Outcome> {
+        let limit = self.probe.policy.invocation.timeout.min(PATIENCE);
+        // What is made for the next ones takes the place, and the descriptors, of what is ended.
+        let next = Target::new(&self.program)?;
+        let marks = std::mem::replace(&mut self.target, next).end()?;
+        Ok(beside.look(aim, marks, limit))
     }
 
     fn run(&self, attack: &Listed, without: &[Layer], target: &Target) -> Result<Came, Outcome> {
         let probe = &self.probe;
         let mut policy = probe.policy.clone();
         policy.require.extend(without.iter().map(|layer| (*layer, Requirement::Off)));
+        // A limit of the namespace that there is not then.
+        if without.contains(&Layer::NamespaceUser) {
+            policy.require.insert(Layer::NamespaceNested, Requirement::Off);
+        }
         // Without a root of its own there is nowhere to grant anything.
         let mut grants = policy.filesystem.dirs.as_slice();
         if without.contains(&Layer::NamespaceMount) {

@@ -27,7 +27,8 @@ pub(super) fn of(attempt: &Attempt) -> &'static [Layer] {
         Attempt::Allocate(_) => &[ResourceLimits, CgroupMemory, CgroupSwap],
         Attempt::Spin(_) => &[Interrupt],
         Attempt::ExecutableMemory | Attempt::WritableCode => &[SeccompMain, SeccompClosing, Mdwe],
-        Attempt::Ptrace | Attempt::UserNamespace => &[SeccompMain, SeccompClosing],
+        Attempt::Ptrace => &[SeccompMain, SeccompClosing],
+        Attempt::UserNamespace => &[SeccompMain, SeccompClosing, NamespaceNested],
         // A Landlock domain forbids every change of a mount.
         Attempt::Mount => &[SeccompMain, SeccompClosing, Capabilities, LandlockFs, LandlockTcp, LandlockScope],
         Attempt::IoUring => &[SeccompMain, SeccompClosing, ResourceLimits],

@@ -12,14 +12,18 @@ const LAST: u64 = 63;
 /// Secure bits of capabilities(7), each with its lock: no uid is special, no set is touched when ids change, no ambient set.
 const SECUREBITS: u64 = 0b1110_1111;
 
-/// The capabilities that the steps before this one need: mounts and host name, and emptying the bounding set.
-pub const FOR_SETUP: u64 = 1 << 21 | 1 << 8;
+/// The capabilities that the steps before this one need: mounts and host name (CAP_SYS_ADMIN), and emptying the bounding set
+/// (CAP_SETPCAP).
+const FOR_SETUP: u64 = 1 << 21 | 1 << 8;
+/// CAP_SYS_RESOURCE, for the limits of a user namespace: of one's own, and never of the host's.
+const FOR_LIMITS: u64 = 1 << 24;
 
 /// Raises the set-up capabilities into the ambient set, so that they survive the execve of a non-root id.
-pub fn keep_for_setup() -> Result<(), Fault> {
-    sys_unsafe::set_capabilities(CapabilitySets { effective: FOR_SETUP, permitted: FOR_SETUP, inheritable: FOR_SETUP })
+pub fn keep_for_setup(own_namespace: bool) -> Result<(), Fault> {
+    let kept = if own_namespace { FOR_SETUP | FOR_LIMITS } else { FOR_SETUP };
+    sys_unsafe::set_capabilities(CapabilitySets { effective: kept, permitted: kept, inheritable: kept })
         .step("capset for set-up")?;
-    for number in (0..=LAST).filter(|n| FOR_SETUP & 1 << n != 0) {
+    for number in (0..=LAST).filter(|n| kept & 1 << n != 0) {
         sys_unsafe::prctl(libc::PR_CAP_AMBIENT, [libc::PR_CAP_AMBIENT_RAISE as u64, number, 0, 0])
             .step("prctl(PR_CAP_AMBIENT_RAISE)")?;
     }

@@ -10,6 +10,7 @@ pub mod landlock_fs;
 pub mod landlock_scope;
 pub mod landlock_tcp;
 pub mod mdwe;
+pub mod nested;
 pub mod net_namespace;
 pub mod no_new_privs;
 pub mod not_dumpable;

@@ -5,6 +5,7 @@ use super::{
     sys_unsafe::{auxiliary, into, mentions, number, sys, zeros},
 };
 use crate::{Came, files};
+use bulkhead_lockdown::child::INSIDE;
 use nix::errno::Errno;
 
 fn found(there: bool) -> Came {
@@ -78,6 +79,15 @@ pub const ATTACKS: &[Attack] = &[
         // A program that is executed by a descriptor finds that in place of a path.
         let path = if at == 0 { b"" } else { super::code_unsafe::text_at(at) };
         found(path.starts_with(b"/") && !path.starts_with(b"/dev/fd/"))
+    }),
+    attack("user-of-starter", "reads as which user of the host it was started (the auxiliary vector)", |t| {
+        let kinds = [libc::AT_UID, libc::AT_EUID, libc::AT_GID, libc::AT_EGID];
+        // Every worker has the one id: where its starter's is the same, it tells nothing.
+        found(t.user != INSIDE && kinds.iter().any(|kind| auxiliary(*kind) == t.user.into()))
+    }),
+    attack("user-of-starter-kept", "asks the kernel for its copy of that vector", |_| {
+        const PR_GET_AUXV: u64 = 0x4155_5856;
+        sys(libc::SYS_prctl, [PR_GET_AUXV, into(&mut zeros::<64>()), 512, 0, 0])
     }),
     attack("kernel-symbols", "reads where the kernel's functions are", |_| {
         mentions("/proc/kallsyms", |bytes| {

@@ -103,6 +103,7 @@ impl Target {
             shm: shared(&secret),
             queue: queue_name,
             key: key(&name, &secret),
+            user: nix::unistd::getuid().as_raw(),
             host_name: nix::unistd::gethostname()?.to_string_lossy().into_owned(),
             uptime: clock_gettime(ClockId::CLOCK_BOOTTIME)?.tv_sec().cast_unsigned(),
             protocols: protocols(),

@@ -68,6 +68,8 @@ pub struct Targets {
     pub queue: String,
     /// Its key, whose content is the secret; 0 for none.
     pub key: i32,
+    /// The user that it runs as, who starts the workers, too.
+    pub user: u32,
     /// Node name of the host (uname(2)).
     pub host_name: String,
     /// Seconds since the host was booted.

@@ -20,6 +20,7 @@ mod loading;
 mod memory;
 mod messages;
 mod neighbours;
+mod nested;
 mod network;
 mod output;
 mod privileges;

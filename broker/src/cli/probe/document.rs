@@ -1,6 +1,6 @@
 //! `containment.md` and `containment.json`: the matrix of each attack and each single layer taken away.
 
-use super::matrix::{Matrix, Row};
+use super::matrix::{Matrix, Row, unharmed};
 use bulkhead::probe::Came;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -17,6 +17,8 @@ pub struct Record {
     contained_all_layers: usize,
     /// Attacks that are stopped whichever one layer is taken away.
     contained_any_one_off: usize,
+    /// Aims after whose attacks the neighbours and the broker were as before, and all.
+    unharmed_after: [usize; 2],
     /// The others, each with the layers that it is not stopped without.
     single_layered: BTreeMap<String, Vec<String>>,
 }
@@ -34,6 +36,7 @@ impl Record {
             controls_succeed: counted().count(),
             contained_all_layers: contained().count(),
             contained_any_one_off: contained().count() - single.len(),
+            unharmed_after: [matrix.health.iter().filter(|aim| unharmed(aim)).count(), matrix.health.len()],
             single_layered: single,
         }
     }
@@ -53,23 +56,23 @@ fn kernel() -> String {
 /// Why a layer stands alone before some attacks.
 fn reason(layer: &str) -> &'static str {
     match layer {
-        "seccomp.main" => {
-            "The kernel lets every process do these. Few reach anything of the host by themselves (`vsock` the hypervisor, `read-key` a \
-             key that its owner left open to everybody, some figures about the host); what the filter keeps away is the kernel's \
-             code behind them, where its next hole may be."
-        }
         "rlimits" => {
-            "Address space that nothing uses, and descriptors, are bounded by the process's own limits only; memory that is used \
-             is also bounded by the cgroup."
+            "Address space that nothing uses, and descriptors, are bounded by the process's own limits only: a filter sees one call, \
+             not how many came before it, and a cgroup counts what is used. The memory that either comes to take, the kernel's own \
+             for a descriptor included, is bounded by the cgroup as well."
         }
         "namespace.mount" => {
             "Landlock has no right for what is known of a file without opening it: its size, its times (which may be set where the file \
-             may be written by everybody), where a link points to. What is in it stays out of reach."
+             may be written by everybody), where a link points to. A filter sees no path, and a worker with a granted directory needs the \
+             calls; one without has none of them. What is in the file stays out of reach."
         }
         "namespace.time" => {
-            "Clocks are read without any system call; only the namespace can hide when the host was booted."
+            "Clocks are read without any system call, where no filter looks (vdso(7)); without them (PR_SET_TSC) no runtime could \
+             tell the time. Only the namespace can hide when the host was booted."
         }
-        "namespace.pid" => "A process knows its own number: it shows how many the host has made.",
+        "namespace.pid" => {
+            "A process knows its own number, without a call, too: its C library has it in memory. It shows how many the host has made."
+        }
         _ => "",
     }
 }
@@ -89,9 +92,12 @@ pub fn markdown(matrix: &Matrix) -> String {
          | controls that succeed, or get as far as the kernel's own code | {} |\n\
          | of those, contained with all layers | {} |\n\
          | contained whichever one layer is taken away | {} |\n\
-         | contained by one layer alone | {} |\n\n\
-         A control is the same attack, made by the same code with nothing in its way. One that fails on this host (a protocol that the\n\
-         kernel does not have) shows nothing, and is not counted. How long something takes, and what that tells of a neighbour, is not\n\
+         | contained by one layer alone | {} |\n\
+         | recorded by the broker as the end of a worker | {} |\n\
+         | aims after whose attacks neighbours and broker were as before | {} of {} |\n\n\
+         The neighbours are the process of the host that attacks aim at, which looks at what was done to it, and a worker that works on; the broker\n\
+         has as many descriptors open as before, but for what it keeps ready for the next workers. A control is the same attack, made by\n\
+         the same code with nothing in its way. One that fails on this host (a protocol that the kernel does not have) shows nothing, and is not counted. How long something takes, and what that tells of a neighbour, is not\n\
          tried.\n\n",
         record.kernel,
         record.policy,
@@ -100,6 +106,9 @@ pub fn markdown(matrix: &Matrix) -> String {
         record.contained_all_layers,
         record.contained_any_one_off,
         record.single_layered.len(),
+        matrix.attacks.iter().filter(|row| row.counted && row.recorded.is_some()).count(),
+        record.unharmed_after[0],
+        record.unharmed_after[1],
     );
     text += "## Where one layer stands alone\n\n\
              With that layer taken away, and all others in place, these attacks get through.\n\n";

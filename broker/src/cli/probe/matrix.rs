@@ -1,7 +1,7 @@
 //! What became of every attack: as a table, and as data.
 
 use bulkhead::{
-    probe::{Came, Known, Listed, Stopped},
+    probe::{Came, Health, Known, Listed, Stopped},
     text::Untrusted,
 };
 use serde::Serialize;
@@ -18,6 +18,8 @@ pub struct Matrix {
     controls: Controls,
     /// What was done to the neighbour that the attacks under the policy aim at.
     neighbour: Vec<String>,
+    /// The neighbours and the broker after the attacks of each aim.
+    pub(super) health: Vec<Health>,
     pub(super) attacks: Vec<Row>,
 }
 
@@ -47,7 +49,7 @@ pub struct Row {
     pub(super) came: Came,
     pub(super) stopped_by: Option<Stopped>,
     /// What the broker recorded of it: nothing where the kernel refused it and the process went on.
-    recorded: Option<String>,
+    pub(super) recorded: Option<String>,
     /// What came of it with one layer taken away, by that layer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) without: BTreeMap<String, Came>,
@@ -107,8 +109,13 @@ impl Row {
     }
 }
 
+/// Whether neighbours and broker are as before.
+pub(super) fn unharmed(aim: &Health) -> bool {
+    aim.neighbours_unharmed && aim.broker_unharmed
+}
+
 impl Matrix {
-    pub fn new(policy: &str, attacks: Vec<Row>, neighbour: Vec<String>) -> Matrix {
+    pub fn new(policy: &str, attacks: Vec<Row>, health: Vec<Health>) -> Matrix {
         let tried = || attacks.iter().filter_map(|row| Some((row, row.control.as_ref()?)));
         let count = |is: fn(&Came) -> bool| tried().filter(|(_, came)| is(came)).count();
         let controls = Controls {
@@ -124,14 +131,15 @@ impl Matrix {
             contained: counted().filter(|row| row.contained).count(),
             escaped: counted().filter(|row| !row.contained).count(),
             controls,
-            neighbour,
+            neighbour: health.iter().flat_map(|aim| aim.marks.clone()).collect(),
+            health,
             attacks,
         }
     }
 
     /// Whether nothing got through, and something was tried.
     pub fn holds(&self) -> bool {
-        self.escaped == 0 && self.neighbour.is_empty() && self.attempted > 0
+        self.escaped == 0 && self.health.iter().all(unharmed) && self.attempted > 0
     }
 
     /// For people.
@@ -168,6 +176,18 @@ impl Matrix {
         for mark in &self.neighbour {
             let _ = writeln!(text, "{red}the neighbour: {}{plain}", Untrusted(mark));
         }
+        for aim in self.health.iter().filter(|aim| !unharmed(aim)) {
+            let _ = writeln!(
+                text,
+                "{red}after {}: a worker beside it: {}; descriptors of the broker: {}, before: {}{plain}",
+                aim.aim,
+                Untrusted(&aim.worker.to_string()),
+                aim.after.descriptors,
+                aim.before.descriptors
+            );
+        }
+        let well = self.health.iter().filter(|aim| unharmed(aim)).count();
+        let _ = writeln!(text, "neighbours and broker unharmed after {well} of {} aims", self.health.len());
         let _ = writeln!(
             text,
             "{} attempted under {}: {} contained, {} got through",

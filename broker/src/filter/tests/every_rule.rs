@@ -28,10 +28,19 @@ fn permitted(rule: &[Condition]) -> [u64; 6] {
     arguments
 }
 
+/// Which filters are in force.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    Main,
+    Closing,
+    Both,
+}
+
 /// What comes of a call in a child with these filters.
-fn call(programs: &Programs, closing: bool, number: u32, arguments: [u64; 6]) -> i32 {
+fn call(programs: &Programs, stand: Stand, number: u32, arguments: [u64; 6]) -> i32 {
     child(|| {
-        if install(&programs.main, 0).is_err() || (closing && install(&programs.closing, 0).is_err()) {
+        let main = stand != Stand::Closing && install(&programs.main, 0).is_err();
+        if main || (stand != Stand::Main && install(&programs.closing, 0).is_err()) {
             return 1;
         }
         match raw(libc::c_long::from(number), arguments) {
@@ -82,14 +91,21 @@ fn every_rule_of_every_shipped_policy_permits_what_it_says_and_nothing_beside() 
                     continue;
                 }
                 let good = permitted(rule);
+                let alone = call(&made, Stand::Closing, entry.number, good);
                 let what = format!("{} {:?} {good:x?} ({})", entry.name, entry.phase, entry.why);
 
-                assert!(was_made(entry.name, call(&made, false, entry.number, good)), "not permitted: {what}");
-                let later = call(&made, true, entry.number, good);
+                assert!(was_made(entry.name, call(&made, Stand::Main, entry.number, good)), "not permitted: {what}");
+                let later = call(&made, Stand::Both, entry.number, good);
                 match entry.phase {
-                    Phase::Run => assert!(was_made(entry.name, later), "not permitted after closing: {what}"),
+                    Phase::Run => assert!(
+                        was_made(entry.name, later) && alone == later,
+                        "not permitted after closing: {what}: {later} {alone}"
+                    ),
                     // Some other rule may permit this very call for good.
-                    _ => assert!(later == KILLED || was_made(entry.name, later), "{what}: {later}"),
+                    _ => assert!(
+                        (later == KILLED || was_made(entry.name, later)) && alone == later,
+                        "{what}: {later} {alone}"
+                    ),
                 }
                 counted.0 += 1;
 
@@ -102,14 +118,19 @@ fn every_rule_of_every_shipped_policy_permits_what_it_says_and_nothing_beside() 
                         if expected == Action::Allow {
                             continue;
                         }
-                        assert_eq!(call(&made, false, entry.number, bad), REFUSED, "{what}, but {bad:x?}");
+                        assert_eq!(call(&made, Stand::Main, entry.number, bad), REFUSED, "{what}, but {bad:x?}");
+                        let alone = call(&made, Stand::Closing, entry.number, bad);
+                        assert!([REFUSED, KILLED].contains(&alone), "{what}, but {bad:x?} by closing alone: {alone}");
                         counted.1 += 1;
                         break;
                     }
                     if condition.width == Width::Low32 {
                         let mut high = good;
                         high[index] |= 0x8000_0001 << 32;
-                        assert!(was_made(entry.name, call(&made, false, entry.number, high)), "{what}, with {high:x?}");
+                        assert!(
+                            was_made(entry.name, call(&made, Stand::Main, entry.number, high)),
+                            "{what}, with {high:x?}"
+                        );
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! A few filters against the kernel, each in a child of its own.
 
 use super::*;
-use crate::filter::{PROOF, name, programs};
+use crate::filter::{PROOF, Programs, name, programs};
 use bulkhead_shared::{filter::Program, message::setup::CONTROL_FD, packet};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::{
@@ -123,7 +123,7 @@ fn a_refused_call_waits_for_the_listener_and_gets_its_answer() {
             assert_eq!(libc::ioctl(listener, NOTIF_SEND, &raw mut answer), 0);
         }
     };
-    let main = programs.main;
+    let Programs { main, closing } = programs;
     let code = child_and(hear, move || {
         // Where the filter expects the control socket.
         // Not to be dropped: a debug build of Rust's library looks at a descriptor before it closes it, by a call that
@@ -143,6 +143,10 @@ fn a_refused_call_waits_for_the_listener_and_gets_its_answer() {
         // No copy of its own, as in a worker: a call refused later fails when the other end is gone.
         // SAFETY: nobody uses the descriptor afterwards.
         unsafe { libc::close(number as i32) };
+        // It refuses the call, too, and must not come before the listener.
+        if install(&closing, 0).is_err() {
+            return 4;
+        }
         if raw(libc::SYS_getppid, [7, 1 << 40, 0, 0, 0, 0]) == libc::EPERM { STANDS } else { 3 }
     });
 
@@ -174,16 +178,42 @@ fn executable_memory_kills_after_the_closing_filter_and_not_before() {
 }
 
 #[test]
+fn the_closing_filter_alone_refuses_what_the_main_filter_refuses_and_nobody_can_have_himself_traced() {
+    let programs = programs(&standard(), worker(), Arch::HOST).unwrap();
+
+    let code = child(|| {
+        if install(&programs.closing, 0).is_err() {
+            return 1;
+        }
+        let checks = [
+            raw(libc::SYS_getpid, [0; 6]) == 0,
+            raw(libc::SYS_madvise, [0, 0, 4, 0, 0, 0]) == 0,
+            raw(libc::SYS_madvise, [0, 0, 14, 0, 0, 0]) == libc::ENOSYS,
+            // PTRACE_TRACEME: whoever is traced would be asked, and not refused.
+            raw(libc::SYS_ptrace, [0; 6]) == libc::ENOSYS,
+            raw(libc::SYS_getppid, [0; 6]) == libc::ENOSYS,
+            raw(libc::SYS_clone3, [0; 6]) == libc::ENOSYS,
+            raw(500, [0; 6]) == libc::ENOSYS,
+        ];
+        checks.iter().position(|ok| !ok).map_or(STANDS, |n| n as i32 + 2)
+    });
+
+    assert_eq!(code, STANDS, "check {}", code - 2);
+}
+
+#[test]
 #[cfg(target_arch = "x86_64")]
 fn x32_numbers_kill() {
     let programs = programs(&standard(), worker(), Arch::HOST).unwrap();
 
-    let code = child(|| {
-        if install(&programs.main, 0).is_err() {
-            return 1;
-        }
-        raw(0x4000_0000 | libc::SYS_getpid, [0; 6])
-    });
+    for program in [programs.main, programs.closing] {
+        let code = child(|| {
+            if install(&program, 0).is_err() {
+                return 1;
+            }
+            raw(0x4000_0000 | libc::SYS_getpid, [0; 6])
+        });
 
-    assert_eq!(code, 256 + libc::SIGSYS);
+        assert_eq!(code, 256 + libc::SIGSYS);
+    }
 }

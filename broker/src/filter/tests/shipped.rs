@@ -20,9 +20,10 @@ fn both(rules: &(Rules, Rules), name: &str, arguments: [u64; 6]) -> Action {
     let number = arch.number(name).unwrap();
     let answers = [&rules.0, &rules.1].map(|r| r.answer(arch.audit(), number, &arguments));
     let strictness = |action: &Action| match action {
-        Action::Kill => 3,
-        Action::Fail(_) => 2,
-        Action::Notify => 1,
+        Action::Kill => 4,
+        Action::Fail(_) => 3,
+        Action::Notify => 2,
+        Action::Trace => 1,
         Action::Allow => 0,
     };
     answers.into_iter().max_by_key(strictness).unwrap()
@@ -93,7 +94,7 @@ fn a_plugin_without_wasi_needs_about_a_dozen_calls() {
 #[test]
 fn nothing_can_become_executable_after_closing_whatever_a_policy_adds() {
     let mut policy = standard();
-    for name in ["mmap", "mprotect", "pkey_mprotect", "shmat", "personality"] {
+    for name in FORBIDDEN {
         policy.syscalls.danger_allow.push(AddedSyscall { name: name.into(), comment: "to try it".into() });
     }
     for (arch, class) in classes() {
@@ -143,12 +144,54 @@ fn what_only_set_up_needed_kills_afterwards_and_the_rest_is_as_before() {
             assert_eq!(main_answer(&rules, name, arguments), Action::Allow, "{name}");
             assert_eq!(both(&rules, name, arguments), Action::Kill, "{name}");
         }
-        // Refused in either phase: the closing filter leaves it to the broker to hear of it.
+        // Refused in either phase, by either filter alone, and the broker hears of it.
         for name in ["socket", "openat", "execve", "ptrace", "ioctl", "kill", "tgkill", "unshare", "bpf", PROOF] {
             assert_eq!(both(&rules, name, [u64::MAX; 6]), Action::Notify, "{name}");
+            let number = arch.number(name).unwrap();
+            assert_eq!(rules.1.answer(arch.audit(), number, &[u64::MAX; 6]), Action::Trace, "{name}");
         }
     }
 }
+
+/// Two walls, and not one and a half: with the main filter gone the closing filter lets nothing through that the main filter
+/// would have refused. And the broker hears of all that but for what kills.
+#[test]
+fn closing_refuses_by_itself_all_that_main_refuses_and_leaves_it_to_the_broker_to_hear_of_it() {
+    let mut policy = standard();
+    policy.syscalls.deny = vec!["symlinkat".into()];
+    policy.syscalls.danger_allow = vec![
+        AddedSyscall { name: "sched_yield".into(), comment: "to try it".into() },
+        AddedSyscall { name: "mprotect".into(), comment: "to try it".into() },
+    ];
+    let (mut refused, mut kept) = (0, 0);
+    for policy in [standard(), policy] {
+        for (arch, class) in classes() {
+            let (main, closing) = crate::filter::rules(&policy, class, arch).unwrap();
+            for number in (0..=600).chain([0x3fff_ffff]) {
+                let mut tried = arguments(&main, number);
+                tried.extend(arguments(&closing, number));
+                for arguments in tried {
+                    let answers = [&main, &closing].map(|r| r.answer(arch.audit(), number, &arguments));
+                    match answers {
+                        [Action::Allow, Action::Allow] => kept += 1,
+                        // Of set-up, or forbidden: there is no notification that a kill could come before.
+                        [Action::Allow, Action::Kill] | [Action::Fail(_), Action::Trace] => {}
+                        [Action::Notify, Action::Trace] => refused += 1,
+                        [Action::Notify, Action::Kill] => {
+                            let name = arch.syscall(number).unwrap();
+                            assert!(FORBIDDEN.contains(&name), "{name} {arguments:x?} is killed for and not told");
+                        }
+                        answers => panic!("{arch} {class:?} {number} {arguments:x?}: {answers:?}"),
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 500_000 && kept > 100_000, "{refused} {kept}");
+}
+
+/// What the closing filter kills for whatever the main filter says.
+const FORBIDDEN: [&str; 5] = ["mmap", "mprotect", "pkey_mprotect", "shmat", "personality"];
 
 #[test]
 fn the_control_socket_alone_takes_messages() {

@@ -213,6 +213,12 @@ const LAYERS: &[Weight] = &[
     ),
     layer(Layer::NamespaceUts, "require.namespace.uts", 3, REQUIRE),
     layer(Layer::NamespaceCgroup, "require.namespace.cgroup", 3, REQUIRE),
+    layer(
+        Layer::NamespaceNested,
+        "require.namespace.nested",
+        2,
+        "\"required\": it wants namespace.user, and a /proc/sys that can be written",
+    ),
     layer(Layer::NamespaceTime, "require.namespace.time", 2, "\"required\": it wants a kernel with CONFIG_TIME_NS"),
 ];
 

@@ -1,13 +1,11 @@
 //! User and group ids of namespaces (user_namespaces(7)).
 
+pub use bulkhead_lockdown::child::INSIDE;
 use bulkhead_lockdown::fault::{Fault, Step};
 use std::{
     fs,
     os::fd::{AsRawFd, BorrowedFd},
 };
-
-/// The one id, of user and group, that is mapped in a worker's namespace. Not 0: no capability follows from it.
-pub const INSIDE: u32 = 1000;
 
 /// First of the host ids that workers of a privileged broker get: a range that systemd's list of ids leaves free
 /// (systemd.io/UIDS-GIDS, "unused").
