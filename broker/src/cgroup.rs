@@ -323,8 +323,7 @@ impl Cgroups {
 
     /// As [`Cgroups::create`], with cause and cure apart.
     pub(crate) fn attempt(&self, limits: &Limits, id: u64) -> (Cgroup, limits::Applied) {
-        let mut cgroup = Cgroup::default();
-        cgroup.lacking = self.lacking.clone();
+        let mut cgroup = Cgroup { lacking: self.lacking.clone(), ..Cgroup::default() };
         let name = id.to_string();
         let mut failed = |branch: &Branch, errno: Errno| {
             let trouble = cannot_make(branch.tree.path(), errno);

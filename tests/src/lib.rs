@@ -5,6 +5,7 @@
 //! need no file of the repository at run time, but for the programs beside them and what `cargo xtask fetch` gets, so
 //! that the test binaries can be carried to another machine.
 
+pub mod alone;
 pub mod awaiting;
 pub mod external;
 pub mod finished;

@@ -33,6 +33,7 @@ docs/soak.svg.
 
 pub const MODULES_HELP: &str = "
   cargo xtask modules [--count N] [--seed N]    so many random and mutated modules, 20,000 without a number
+  cargo xtask modules --seconds N               those that can be tried in so many seconds
   cargo xtask modules --quick                   1,000, and docs/containment.md stays as it is
 
 Builds Bulkhead as `cargo xtask build` does, and tests/modules, which has a workspace and a lock file of its own. Makes modules by
@@ -61,7 +62,7 @@ pub fn soak(args: &[String]) -> Result<(), Failure> {
 }
 
 pub fn modules(args: &[String]) -> Result<(), Failure> {
-    let args = options(args, &["--count", "--seed"], ["--count", "1000"])?;
+    let args = options(args, &["--count", "--seconds", "--seed"], ["--count", "1000"])?;
     build::both()?;
     let mut compile = cargo(["build", "--release", "--locked", "--manifest-path"]);
     compile.arg(root().join("tests/modules/Cargo.toml")).env("CARGO_TARGET_DIR", target().join("modules"));

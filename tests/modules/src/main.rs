@@ -1,4 +1,4 @@
-//! Random modules, and real ones that were mutated, through compiler and worker: `bulkhead-modules PROGRAMS [--count N] [--seed N]`
+//! Random modules, and real ones that were mutated, through compiler and worker: `bulkhead-modules PROGRAMS [--count N] [--seconds N] [--seed N]`
 //!
 //! Each goes the way that any plugin goes: compiled in a process of its own, loaded into a locked-down worker, its exports called with
 //! arguments made up. Prints Markdown; exits with 1 where the broker was at fault, a violation was seen, or something was left.
@@ -64,11 +64,14 @@ fn policy() -> Result<Policy, Failure> {
 
 fn run() -> Result<bool, Failure> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [programs, options @ ..] = args.as_slice() else { return Err("PROGRAMS [--count N] [--seed N]".into()) };
-    let (mut count, mut seed) = (20_000u64, 1u64);
+    let [programs, options @ ..] = args.as_slice() else {
+        return Err("PROGRAMS [--count N] [--seconds N] [--seed N]".into());
+    };
+    let (mut count, mut seconds, mut seed) = (20_000u64, u64::MAX, 1u64);
     for pair in options.chunks(2) {
         match pair {
             [name, value] if name == "--count" => count = value.parse()?,
+            [name, value] if name == "--seconds" => seconds = value.parse()?,
             [name, value] if name == "--seed" => seed = value.parse()?,
             other => return Err(format!("{other:?} is not understood").into()),
         }
@@ -77,7 +80,7 @@ fn run() -> Result<bool, Failure> {
     // No cache: each module is seen once.
     let broker = Broker::builder().programs(PathBuf::from(programs)).without_cache().build()?;
     let (policy, real) = (policy()?, sources::real());
-    let (next, all) = (AtomicU64::new(0), Mutex::new(Ends::default()));
+    let (next, done, all) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Ends::default()));
     let begin = Instant::now();
     let threads = thread::available_parallelism().map_or(2, usize::from) + 1;
     thread::scope(|scope| {
@@ -86,9 +89,10 @@ fn run() -> Result<bool, Failure> {
                 let mut ends = Ends::default();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= count {
+                    if number >= count || begin.elapsed().as_secs() >= seconds {
                         break;
                     }
+                    done.fetch_add(1, Ordering::Relaxed);
                     let mut random = Random(seed.wrapping_mul(1 << 32).wrapping_add(number));
                     let (kind, bytes) = sources::module(&mut random, &real);
                     let at = Instant::now();
@@ -114,9 +118,10 @@ fn run() -> Result<bool, Failure> {
     }
     cgroups_of(std::process::id() as i32).iter().for_each(|path| ends.wrong(format!("left: {}", path.display())));
     println!(
-        "Made by `cargo xtask modules --count {count} --seed {seed}` on {}; {}. {count} modules in {:.0} s, {threads} at a time.\n\n{}",
+        "Made by `cargo xtask modules` (seed {seed}) on {}; {}. {} modules in {:.0} s, {threads} at a time.\n\n{}",
         today(),
         Host::look().line(),
+        done.into_inner(),
         took.as_secs_f64(),
         ends.markdown()
     );

@@ -1,6 +1,6 @@
 //! One lane: a host at a time, and somebody who kills: `lane PROGRAMS FOLDER KILLS SEED`
 //!
-//! Prints lines: `kill VICTIM MOMENT`, `count NAME NUMBER`, and `wrong WHAT`.
+//! Prints lines: `kill VICTIM MOMENT`, `count NAME NUMBER`, `slow MILLISECONDS`, and `wrong WHAT`.
 
 use crate::{
     Failure,
@@ -53,6 +53,8 @@ struct Lane {
     wrong: Vec<String>,
     repeated: u64,
     again: u64,
+    /// The longest time from a kill to the end of the life in which it was.
+    slowest: Duration,
 }
 
 pub fn main(args: &[String]) -> Result<(), Failure> {
@@ -73,6 +75,7 @@ pub fn main(args: &[String]) -> Result<(), Failure> {
         wrong: Vec::new(),
         repeated: 0,
         again: 0,
+        slowest: Duration::ZERO,
     };
     let before = mounts();
     lane.undisturbed()?;
@@ -96,6 +99,7 @@ pub fn main(args: &[String]) -> Result<(), Failure> {
     ] {
         println!("count {name} {number}");
     }
+    println!("slow {}", lane.slowest.as_millis());
     lane.wrong.iter().for_each(|what| println!("wrong {}", what.replace('\n', " ")));
     let _ = fs::remove_dir_all(&lane.folder);
     Ok(())
@@ -169,8 +173,9 @@ impl Lane {
                 self.note(victim, host.at);
             }
             // To the end of this life, so that one kill is over before the next.
-            let lives = host.lives;
+            let (lives, at) = (host.lives, Instant::now());
             host.until(|host| host.lives > lives, PATIENCE);
+            self.slowest = self.slowest.max(at.elapsed());
             if host.ended {
                 break;
             }

@@ -13,6 +13,7 @@ pub struct Run {
     pub wrong: Vec<String>,
     pub kills: BTreeMap<(String, String), u64>,
     pub counts: BTreeMap<String, u64>,
+    pub slowest_ms: u64,
 }
 
 impl Run {
@@ -24,6 +25,7 @@ impl Run {
             match kind {
                 Some("kill") => *self.kills.entry((first.to_owned(), second.to_owned())).or_default() += 1,
                 Some("count") => *self.counts.entry(first.to_owned()).or_default() += second.parse().unwrap_or(0),
+                Some("slow") => self.slowest_ms = self.slowest_ms.max(first.parse().unwrap_or(0)),
                 _ => self.wrong.push(line.trim_start_matches("wrong ").to_owned()),
             }
         }
@@ -75,10 +77,12 @@ impl Run {
             "\n\n| | |\n|---|---:|\n\
              | lives of brokers that were lived to the end | {} |\n\
              | calls, loads and brokers that were tried again after a kill | {} |\n\
+             | longest from a kill of anything but a broker to the end of that broker's life, ms | {} |\n\
              | killed brokers that left a cgroup or a file, which the next broker removed | {} and {} |\n\
              | leftovers: processes {:?} after the kill; cgroups, mounts, descriptors, threads, files after the next broker or an orderly end | {} |\n",
             count("lives"),
             count("repeated"),
+            self.slowest_ms,
             count("cgroups"),
             count("files"),
             bulkhead_tests::reaping::GRACE,

@@ -51,7 +51,7 @@ const COMPONENT: &str = r#"(component
   (func (export "forbidden") (canon lift (core func $i "forbidden"))))"#;
 
 enum Called {
-    Directly(Plugin),
+    Directly(Box<Plugin>),
     Awaited(Replicas),
 }
 
@@ -89,10 +89,11 @@ impl Caller {
         shared.supervision.replicas_max = 2;
         let mut with_cells = policy(Instance::Fresh)?;
         with_cells.supervision.cells_min = 1;
+        let directly = |plugin| Called::Directly(Box::new(plugin));
         let called = [
-            ("module, direct, reused instance", Called::Directly(load(MODULE, policy(Instance::Reuse)?)?)),
-            ("module, direct, fresh instance, from cells", Called::Directly(load(MODULE, with_cells)?)),
-            ("component, direct, reused instance", Called::Directly(load(COMPONENT, policy(Instance::Reuse)?)?)),
+            ("module, direct, reused instance", directly(load(MODULE, policy(Instance::Reuse)?)?)),
+            ("module, direct, fresh instance, from cells", directly(load(MODULE, with_cells)?)),
+            ("component, direct, reused instance", directly(load(COMPONENT, policy(Instance::Reuse)?)?)),
             ("module, awaited, two replicas", Called::Awaited(load(MODULE, shared)?.replicas())),
         ];
         (1u64..).zip(called).map(|(n, (name, called))| Caller::new(name, called, seed.wrapping_mul(1000) + n)).collect()

@@ -1,0 +1,59 @@
+//! A launcher that is killed takes every worker along, and the same broker goes on with another.
+
+use bulkhead::{Broker, Outcome, Plugin, PluginOptions, Source, Value, outcome::Class, policies};
+use bulkhead_tests::{
+    alone::alone,
+    guest,
+    left::{cgroups_of, descendants},
+    programs::{lasting, programs},
+    reaping::{become_subreaper, reap_all},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+fn launchers() -> Vec<i32> {
+    let below = descendants(std::process::id() as i32);
+    below.into_iter().filter(|(_, name)| name == "bulkhead-launch").map(|(pid, _)| pid).collect()
+}
+
+fn kill_launcher() {
+    let launchers = launchers();
+    assert!(!launchers.is_empty());
+    launchers.into_iter().for_each(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap());
+}
+
+fn load(broker: &Broker) -> Plugin {
+    let options = PluginOptions::new(policies::find("standard", &[]).unwrap());
+    broker.load(Source::Bytes(&guest("scalars")), options).unwrap_or_else(|outcome| panic!("{outcome:?}"))
+}
+
+fn add(plugin: &mut Plugin) -> Outcome {
+    plugin.call("add", &[Value::S32(2), Value::S32(3)])
+}
+
+#[test]
+fn a_launcher_that_is_killed_is_replaced_and_nothing_is_left_of_it() {
+    alone("a_launcher_that_is_killed_is_replaced_and_nothing_is_left_of_it", || {
+        become_subreaper();
+        let broker = Broker::builder().programs(programs()).cache(lasting("cache")).build().unwrap();
+        let mut plugin = load(&broker);
+
+        for round in 0..20 {
+            kill_launcher();
+            // At once: this start finds it dying, or dead.
+            let mut other = load(&broker);
+            assert!(matches!(add(&mut other), Outcome::Returned(_)), "round {round}");
+
+            // The worker that it took along is found by one call, and is nobody's fault.
+            let lost = add(&mut plugin);
+            assert_eq!(lost.class(), Some(Class::Ambiguous), "round {round}: {lost:?}");
+            assert!(matches!(add(&mut plugin), Outcome::Returned(_)), "round {round}");
+        }
+
+        drop((plugin, broker));
+        reap_all().unwrap();
+        assert_eq!(cgroups_of(std::process::id() as i32), [""; 0].map(std::path::PathBuf::from));
+    });
+}
