@@ -76,6 +76,7 @@ mod error;
 mod exhausted;
 mod export;
 mod graveyard;
+mod heap_unsafe;
 mod idle;
 mod invocation;
 mod kept;
