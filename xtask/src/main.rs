@@ -12,6 +12,7 @@ mod fetch;
 mod flame;
 mod fuzz;
 mod guests;
+mod hostile;
 mod performance;
 mod section;
 mod step;
@@ -66,6 +67,12 @@ const COMMANDS: &[Command] = &[
         summary: "try every attack with each layer away, into docs/containment.md",
         help: containment::HELP,
         run: containment::run,
+    },
+    Command {
+        name: "hostile",
+        summary: "let hostile workers at a broker and measure it, into docs/containment.md",
+        help: hostile::HELP,
+        run: hostile::run,
     },
     Command {
         name: "count",
