@@ -90,6 +90,7 @@ impl BrokerBuilder {
                     .to_owned(),
             });
         }
+        crate::heap_unsafe::bound();
         let programs = Programs::find(self.programs.as_deref())?;
         let cache = match self.no_cache {
             true => None,
@@ -133,6 +134,9 @@ impl BrokerBuilder {
 ///
 /// Dropping the broker and all its plugins ends every process that it has started. So does any death of the process that it
 /// lives in, SIGKILL included. It starts no child of that process and raises no SIGCHLD in it.
+///
+/// Making one tells glibc's allocator, for the whole process, to keep no more than some MiB of free memory for each thread
+/// (mallopt(3): M_TRIM_THRESHOLD, M_MMAP_THRESHOLD): how large messages are is up to workers.
 #[derive(Clone)]
 pub struct Broker {
     inner: Arc<Inner>,

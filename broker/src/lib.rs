@@ -78,6 +78,7 @@ mod export;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod graveyard;
+mod heap_unsafe;
 mod idle;
 mod invocation;
 mod kept;

@@ -209,6 +209,11 @@ impl Process {
 
     /// Says what to do. From here on the process is hostile.
     pub fn load(&mut self, load: &Load, descriptors: &[BorrowedFd<'_>]) -> Result<(), Outcome> {
+        // It would be taken for an answer.
+        if self.link.peek() {
+            let what = "it said something before it was told what to load".to_owned();
+            return Err(Outcome::Violation(Violation::Protocol { what }));
+        }
         let bytes = codec::encode(load).map_err(|e| failed("encode the load", e))?;
         self.send_control("send the load", &bytes, descriptors)?;
         self.control = None;

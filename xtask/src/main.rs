@@ -14,6 +14,7 @@ mod fetch;
 mod flame;
 mod fuzz;
 mod guests;
+mod hostile;
 mod performance;
 mod sanitize;
 mod section;
@@ -93,6 +94,12 @@ const COMMANDS: &[Command] = &[
         summary: "random and broken modules through compiler and worker, into docs/containment.md",
         help: faults::MODULES_HELP,
         run: faults::modules,
+    },
+    Command {
+        name: "hostile",
+        summary: "let hostile workers at a broker and measure it, into docs/containment.md",
+        help: hostile::HELP,
+        run: hostile::run,
     },
     Command {
         name: "count",

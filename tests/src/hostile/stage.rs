@@ -23,6 +23,8 @@ use std::{collections::HashMap, os::unix::fs::symlink, path::Path, sync::OnceLoc
 const PATIENCE: Duration = Duration::from_secs(20);
 /// One that is to end at its deadline.
 const BRIEF: Duration = Duration::from_millis(300);
+/// CPU time that a worker may use idly that is to use more.
+const IDLE: Duration = Duration::from_millis(100);
 /// CPU time that no worker uses idly in a test that is not about that.
 const ANY: Duration = Duration::from_secs(60);
 
@@ -80,12 +82,17 @@ impl Stage {
     }
 
     /// What becomes of loading this "plugin" where the compiler is an attacker, and the worker is honest.
-    pub fn deceive(&self, attack: &str, more: &[u8]) -> Result<Plugin, Outcome> {
+    pub fn deceive(&self, attack: &str, more: &[u8], timeout: Duration) -> Result<Plugin, Outcome> {
         let mut policy = standard();
         policy.wasm.table_elements = HONEST;
-        policy.compiler.timeout = 3 * BRIEF;
+        policy.compiler.timeout = timeout;
         let input = [TO_COMPILER, attack.as_bytes(), b"\0", more].concat();
         self.deceived.load(Source::Bytes(&input), PluginOptions::new(policy))
+    }
+
+    /// Cells that are ready.
+    pub fn cells(&self) -> usize {
+        self.broker.cells() + self.deceived.cells()
     }
 
     /// Waits until nothing is left of workers that were ended.
@@ -178,7 +185,7 @@ impl Attackers<'_> {
                 policy.process.start = StartBy::Exec;
                 Ok(loaded(stage.load(plugin(), policy)))
             }
-            When::Compiling => Ok(loaded(stage.deceive(case.name, &[]))),
+            When::Compiling => Ok(loaded(stage.deceive(case.name, &[], timeout(case)))),
             When::Loading => {
                 policy.wasm.table_elements = at_load(case.name);
                 policy.invocation.load_timeout = if case.end == End::TimedOut { BRIEF } else { PATIENCE };
@@ -216,6 +223,9 @@ impl Attackers<'_> {
                     return Ok(first);
                 }
                 sleep(Duration::from_millis(pause));
+                if case.end == End::IdleCpu {
+                    wait_for_cpu_time(called.pid().ok_or("it has no worker")?, 3 * IDLE);
+                }
                 let large = [Value::Bytes(vec![0; 1 << 20])];
                 let next: (&str, &[Value]) = match case.name {
                     "answer_early" => (case.name, &large),
@@ -256,7 +266,7 @@ impl Attackers<'_> {
                 policy.require.insert(Layer::SeccompMain, Requirement::Off);
             }
             if watched {
-                policy.process.idle_cpu = Duration::from_millis(100);
+                policy.process.idle_cpu = IDLE;
             }
             let loaded = self.stage.load(plugin(), policy).map_err(|e| format!("not loaded: {e:?}"))?;
             let called = match way {
@@ -266,6 +276,18 @@ impl Attackers<'_> {
             self.plugins.insert(kind, called);
         }
         self.plugins.get_mut(&kind).ok_or_else(|| "it is gone".to_owned())
+    }
+}
+
+/// Waits until a process has used so much CPU time more: on a busy machine that takes longer than the time itself.
+fn wait_for_cpu_time(pid: u32, time: Duration) {
+    let used = || {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    };
+    let enough = used().map(|before: Duration| before + time);
+    while enough.is_some() && used() < enough {
+        sleep(Duration::from_millis(5));
     }
 }
 
