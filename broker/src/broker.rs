@@ -43,6 +43,7 @@ pub struct BrokerBuilder {
     programs: Option<PathBuf>,
     cache: Option<PathBuf>,
     no_cache: bool,
+    own_allocator: bool,
     site: Site,
 }
 
@@ -68,6 +69,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// Leaves glibc's allocator as it is, in a program that has settings of its own for it. Without this, a [`Broker`] tells it what to
+    /// keep of freed memory.
+    pub fn leave_allocator(mut self) -> Self {
+        self.own_allocator = true;
+        self
+    }
+
     /// Also looks for policies in this directory, beside [`crate::policies::SYSTEM_DIR`].
     pub fn policy_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.site = self.site.with_dir(directory);
@@ -90,7 +98,9 @@ impl BrokerBuilder {
                     .to_owned(),
             });
         }
-        crate::heap_unsafe::bound();
+        if !self.own_allocator {
+            crate::heap_unsafe::bound();
+        }
         let programs = Programs::find(self.programs.as_deref())?;
         let cache = match self.no_cache {
             true => None,
@@ -136,7 +146,8 @@ impl BrokerBuilder {
 /// lives in, SIGKILL included. It starts no child of that process and raises no SIGCHLD in it.
 ///
 /// Making one tells glibc's allocator, for the whole process, to keep no more than some MiB of free memory for each thread
-/// (mallopt(3): M_TRIM_THRESHOLD, M_MMAP_THRESHOLD): how large messages are is up to workers.
+/// (mallopt(3): M_TRIM_THRESHOLD, M_MMAP_THRESHOLD): how large messages are is up to workers. [`BrokerBuilder::leave_allocator`]
+/// leaves that to the program.
 #[derive(Clone)]
 pub struct Broker {
     inner: Arc<Inner>,
