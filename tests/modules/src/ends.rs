@@ -102,7 +102,7 @@ impl Ends {
             self.slow.len()
         );
         let mut slow = self.slow.clone();
-        slow.sort_by(|a, b| b.0.cmp(&a.0));
+        slow.sort_by_key(|(took, ..)| std::cmp::Reverse(*took));
         for (took, number, kind, what) in slow.iter().take(5) {
             let _ = write!(text, " Module {number} ({}): {:.2} s, {what}.", kind.words(), took.as_secs_f64());
         }

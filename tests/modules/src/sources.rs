@@ -82,42 +82,45 @@ pub fn module(random: &mut Random, real: &[(&'static str, Vec<u8>)]) -> (Kind, V
 
 /// One in thirty is a large one: they take long to compile.
 fn choose<'a>(random: &mut Random, real: &'a [(&'static str, Vec<u8>)]) -> &'a [u8] {
-    let small = random.number() % 30 > 0;
+    let small = !random.number().is_multiple_of(30);
     let from = if small { &real[..SMALL.len()] } else { &real[SMALL.len()..] };
     &from[(random.number() % from.len() as u64) as usize].1
 }
 
 fn tame() -> Config {
-    let mut config = Config::default();
-    config.max_imports = 0;
-    config.min_funcs = 1;
-    config.export_everything = true;
-    config.allow_start_export = false;
-    config.gc_enabled = false;
-    config.threads_enabled = false;
-    config.shared_everything_threads_enabled = false;
-    config.memory64_enabled = false;
-    config.max_memory32_bytes = 1 << 22;
-    config.max_table_elements = 10_000;
-    config
+    Config {
+        max_imports: 0,
+        min_funcs: 1,
+        export_everything: true,
+        allow_start_export: false,
+        gc_enabled: false,
+        threads_enabled: false,
+        shared_everything_threads_enabled: false,
+        memory64_enabled: false,
+        max_memory32_bytes: 1 << 22,
+        max_table_elements: 10_000,
+        ..Config::default()
+    }
 }
 
 /// What workers do not have is in some only: one use of it, and the rest is not looked at.
 fn wild(random: &mut Random) -> Config {
-    let mut some = || random.number() % 4 == 0;
-    let mut config = Config::default();
-    config.export_everything = true;
-    config.gc_enabled = some();
-    config.threads_enabled = some();
-    config.memory64_enabled = some();
-    if !some() {
-        config.max_imports = 0;
+    let mut some = || random.number().is_multiple_of(4);
+    let config = Config {
+        export_everything: true,
+        gc_enabled: some(),
+        threads_enabled: some(),
+        memory64_enabled: some(),
+        exceptions_enabled: true,
+        tail_call_enabled: true,
+        max_memories: 4,
+        max_instructions: 400,
+        ..Config::default()
+    };
+    match some() {
+        true => config,
+        false => Config { max_imports: 0, ..config },
     }
-    config.exceptions_enabled = true;
-    config.tail_call_enabled = true;
-    config.max_memories = 4;
-    config.max_instructions = 400;
-    config
 }
 
 fn smith(random: &mut Random, config: Config) -> Vec<u8> {
@@ -132,7 +135,7 @@ fn flipped(random: &mut Random, mut bytes: Vec<u8>) -> Vec<u8> {
     let times = [1, 1, 1, 1, 1, 2, 3, 8][(random.number() % 8) as usize];
     for _ in 0..times {
         // Not in the first eight mostly: those say no more than that it is no WebAssembly.
-        let from = if random.number() % 50 == 0 { 0 } else { 8 };
+        let from = if random.number().is_multiple_of(50) { 0 } else { 8 };
         let at = from + (random.number() % (bytes.len() - from) as u64) as usize;
         match random.number() % 4 {
             0 => bytes[at] ^= 1 << (random.number() % 8),
