@@ -241,6 +241,12 @@ fn what_is_committed_adds_up() {
     assert!(number("controls_succeed") >= 150);
     assert_eq!(number("contained_all_layers"), number("controls_succeed"));
     assert_eq!(number("contained_any_one_off") + single, number("contained_all_layers"));
+    assert_eq!(record["unharmed_after"], serde_json::json!([AIMS.len(), AIMS.len()]));
+    // No filter stands alone before anything: the other one refuses it, too.
+    for (name, layers) in record["single_layered"].as_object().unwrap() {
+        assert!(!names(layers).iter().any(|layer| layer.starts_with("seccomp.")), "{name}: {layers}");
+    }
+    assert!(single < 20, "{single}");
 }
 
 /// They take descriptors by their numbers: a shell's leave theirs open (`> >(tee log)`).
