@@ -332,9 +332,9 @@ impl Cgroups {
         };
         if let Some(branch) = &self.v2 {
             let made = Leaf::make(&branch.tree, &name, Version::V2, branch.controllers.clone())
-                .and_then(|leaf| leaf.with(|_| file::open_directory(&*branch.tree, &name)));
+                .and_then(|leaf| Ok((file::open_directory(&*branch.tree, &name)?, leaf)));
             match made {
-                Ok((leaf, directory)) => (cgroup.v2, cgroup.directory) = (Some(leaf), Some(directory)),
+                Ok((directory, leaf)) => (cgroup.v2, cgroup.directory) = (Some(leaf), Some(directory)),
                 Err(errno) => failed(branch, errno),
             }
         }
@@ -343,9 +343,9 @@ impl Cgroups {
         let bounds = |branch: &&Branch| branch.controllers.is_empty() || !branch.controllers.is_disjoint(&wanted);
         for branch in self.v1.iter().filter(bounds) {
             let made = Leaf::make(&branch.tree, &name, Version::V1, branch.controllers.clone())
-                .and_then(|leaf| leaf.with(|leaf| file::open_for_writing(&*branch.tree, &leaf.file("cgroup.procs").1)));
+                .and_then(|leaf| Ok((file::open_for_writing(&*branch.tree, &leaf.file("cgroup.procs").1)?, leaf)));
             match made {
-                Ok((leaf, procs)) => {
+                Ok((procs, leaf)) => {
                     cgroup.v1_procs.push(procs);
                     cgroup.v1.push(leaf);
                 }

@@ -155,17 +155,6 @@ impl Leaf {
     }
 
     /// Removes it, or finds that it is gone.
-    /// This leaf and what `open` opens of it. Where that cannot be opened, the leaf goes again: nobody would remove it.
-    pub(super) fn with<T>(self, open: impl FnOnce(&Leaf) -> Result<T, Errno>) -> Result<(Leaf, T), Errno> {
-        match open(&self) {
-            Ok(opened) => Ok((self, opened)),
-            Err(errno) => {
-                let _ = self.remove(Instant::now());
-                Err(errno)
-            }
-        }
-    }
-
     fn remove(&self, deadline: Instant) -> Result<(), Errno> {
         file::remove(&*self.tree, &self.name, deadline)
     }
