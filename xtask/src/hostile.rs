@@ -2,9 +2,9 @@
 
 use crate::{
     Failure, build, section,
-    step::{listen, programs, root},
+    step::{programs, root, shown},
 };
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 pub const HELP: &str = "
 Builds Bulkhead as `cargo xtask build` does. Then has workers and compilers that were taken over do to one broker what is listed in
@@ -27,14 +27,15 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     build::both()?;
     let mut command = Command::new(programs().join("bulkhead-tests-hostile"));
     command.current_dir(root()).arg(&seconds).env("BULKHEAD_PROGRAMS", programs());
-    let heard = listen(command)?;
-    // Its section begins at its first mark, after what it tells meanwhile.
-    let mut lines = heard.lines.iter().skip_while(|line| line.as_str() != BEGIN).skip(1).peekable();
-    if !heard.success || lines.peek().is_none() {
+    eprintln!("==> {}", shown(&command));
+    // What it tells meanwhile goes to standard error.
+    let output = command.stderr(Stdio::inherit()).output().map_err(|e| format!("bulkhead-tests-hostile: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let section = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END));
+    let (true, Some((text, _))) = (output.status.success(), section) else {
         return Err("not every case ended as it is to, or something was beyond its bound: see above".to_owned());
-    }
-    let text: Vec<&str> = lines.take_while(|line| line.as_str() != END).map(String::as_str).collect();
-    section::replace("docs/containment.md", "hostile", &text.join("\n"))
+    };
+    section::replace("docs/containment.md", "hostile", text)
 }
 
 /// The marks around the section in the program's output.

@@ -27,7 +27,7 @@ use std::{
 /// It keeps the plugin and its broker: their workers end after the last such call is over or dropped.
 ///
 /// Encoding arguments and decoding results takes time in proportion to their size: the first poll encodes, the broker's one thread for
-/// such calls decodes.
+/// such calls decodes, and where they are large a thread of the call's own.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Calling {
     stage: Stage,

@@ -83,13 +83,14 @@ fn a_call_that_is_dropped_while_its_worker_talks_ends_its_worker() {
     let mut call = Box::pin(attacker.call_async_within("output_flood", vec![], None));
     let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(polled.is_pending());
+    let begun = Instant::now();
     while !has_thread("bulkhead-turn") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nobody but the thread that waits for all has listened");
         thread::sleep(Duration::from_millis(1));
     }
 
     drop(call);
 
-    let begun = Instant::now();
     while fs::exists(format!("/proc/{pid}")).unwrap() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it lives on");
         thread::sleep(Duration::from_millis(2));
