@@ -133,6 +133,8 @@ impl Attacks {
         let limit = self.probe.policy.invocation.timeout.min(PATIENCE);
         // What is made for the next ones takes the place, and the descriptors, of what is ended.
         let next = Target::new(&self.program)?;
+        // What the controls are told of the host must be true of it now: its uptime, which clocks are compared with.
+        self.open_target = Target::new(&self.program)?;
         let marks = std::mem::replace(&mut self.target, next).end()?;
         Ok(beside.look(aim, marks, limit))
     }
