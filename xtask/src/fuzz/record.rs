@@ -61,13 +61,14 @@ pub fn run(built: &Built, targets: &[String], seconds: u32) -> Result<(), Failur
     let rounds = targets.len().div_ceil(SIDE_BY_SIDE).max(1);
     let each = (seconds / u32::try_from(rounds).unwrap_or(u32::MAX)).max(1);
     eprintln!("==> {} targets, {SIDE_BY_SIDE} side by side, {each} seconds each", targets.len());
+    let about = about();
     let waiting: Mutex<VecDeque<&String>> = Mutex::new(targets.iter().collect());
     let done: Mutex<Vec<Result<Line, Failure>>> = Mutex::default();
     thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
                 while let Some(name) = waiting.lock().ok().and_then(|mut waiting| waiting.pop_front()) {
-                    let line = one(built, name, each);
+                    let line = one(built, name, each, &about);
                     if let Ok(mut done) = done.lock() {
                         done.push(line);
                     }
@@ -99,7 +100,7 @@ pub fn write(targets: &[String]) -> Result<(), Failure> {
 }
 
 /// One target, with what it prints in a file of its own.
-fn one(built: &Built, name: &str, seconds: u32) -> Result<Line, Failure> {
+fn one(built: &Built, name: &str, seconds: u32, about: &Line) -> Result<Line, Failure> {
     let path = built.folder.join(format!("{name}.log"));
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
     let log = File::create(&path).map_err(failed)?;
@@ -108,19 +109,15 @@ fn one(built: &Built, name: &str, seconds: u32) -> Result<Line, Failure> {
     let started = Instant::now();
     let status = run.status().map_err(|e| format!("{name}: {e}"))?;
     let text = String::from_utf8_lossy(&fs::read(&path).map_err(failed)?).into_owned();
-    let mut line = figures(&text);
-    line.findings = u64::from(!status.success());
+    let mut line = Line { findings: u64::from(!status.success()), ..figures(&text, about) };
     line.seconds = started.elapsed().as_secs();
     line.target = name.to_owned();
-    line.date = ask("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
-    line.kernel = ask("uname", &["-r"]).unwrap_or_default();
-    line.commit = ask("git", &["rev-parse", "--short=10", "HEAD"]).unwrap_or_default();
     eprintln!("    {name}: {} executions, {} edges, {status}", line.executions, line.edges);
     Ok(line)
 }
 
 /// The figures that libFuzzer prints.
-fn figures(text: &str) -> Line {
+fn figures(text: &str, about: &Line) -> Line {
     let after = |line: &str, word: &str| -> Option<u64> {
         let rest = line.split_once(word)?.1.trim_start();
         rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())].parse().ok()
@@ -130,6 +127,18 @@ fn figures(text: &str) -> Line {
         executions: last("stat::number_of_executed_units:"),
         edges: last(" cov: "),
         inputs: last(" corp: "),
+        ..about.clone()
+    }
+}
+
+/// When, on what and of what a run is: at its begin, when it was built.
+fn about() -> Line {
+    let kernel = ask("uname", &["-r"]).unwrap_or_default();
+    Line {
+        date: ask("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default(),
+        // Its version, and not who has built it.
+        kernel: kernel.split('-').next().unwrap_or_default().to_owned(),
+        commit: ask("git", &["rev-parse", "--short=10", "HEAD"]).unwrap_or_default(),
         ..Line::default()
     }
 }
@@ -154,7 +163,7 @@ fn document(targets: &[String], all: &[Line], what: impl Fn(&str) -> String) -> 
     let mut text = format!(
         "Coverage-guided fuzzing (libFuzzer) of what reads the bytes of hostile workers, compilers, disks, callers and policy \
          files, in the broker's own code with debug assertions and overflow checks: **{executions} executions in {:.1} hours, \
-         {findings} findings**. A finding is a panic, a property that does not hold, more memory than the bytes are worth, or ten \
+         findings: {findings}**. A finding is a panic, a property that does not hold, more memory than the bytes are worth, or ten \
          seconds for one input. Hours are those that targets ran, by the clock; how much of a processor each had is not known. \
          `cargo xtask fuzz --record SECONDS` adds a run; the figures are sums of the runs in `fuzz/record.tsv`, the last of {} on \
          Linux {}.\n\n\
@@ -232,7 +241,7 @@ mod tests {
 
     #[test]
     fn figures_are_those_that_were_printed_last() {
-        let line = figures(PRINTED);
+        let line = figures(PRINTED, &Line::default());
         assert_eq!((line.executions, line.edges, line.inputs), (511122, 4180, 1925));
     }
 
