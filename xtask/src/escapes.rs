@@ -2,7 +2,7 @@
 
 use crate::{
     Failure, build, no_arguments, section,
-    step::{ask, cargo, programs, root, run as step, target},
+    step::{ask, cargo, kernel, programs, root, run as step, target},
 };
 use std::fs;
 
@@ -31,9 +31,12 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let guests = read("guests.md".to_owned())?;
     let chosen = read("attacks-chosen.md".to_owned())?;
     let all = read("attacks-all.md".to_owned())?;
-    let kernel = ask("uname", &["-sr"]).unwrap_or_default();
     let day = ask("date", &["-u", "+%F"]).unwrap_or_default();
-    section::replace("docs/containment.md", "escapes", &document(&kernel, &day, [&escapes, &guests, &chosen, &all])?)?;
+    section::replace(
+        "docs/containment.md",
+        "escapes",
+        &document(&kernel(), &day, [&escapes, &guests, &chosen, &all])?,
+    )?;
     eprintln!("wrote {}", root().join("docs/containment.md").display());
     Ok(())
 }
@@ -51,7 +54,7 @@ fn document(kernel: &str, day: &str, [escapes, guests, chosen, all]: [&str; 4]) 
     }
     let rows = chosen.lines().count();
     Ok(format!(
-        "Made by `cargo xtask escapes` on {kernel}, {day}, under the policy `standard`.
+        "Made by `cargo xtask escapes` on Linux {kernel}, {day}, under the policy `standard`.
 
 Faults like those of published advisories, injected by us into a test-only build of the worker (`tests/faulty`: the worker's own
 code and lock-down, with places for faults that what ships is built without). Each guest is run twice: *without*, in a plain

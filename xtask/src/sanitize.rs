@@ -2,7 +2,7 @@
 
 use crate::{
     Failure, section,
-    step::{Heard, ask, cargo, listen, minutes, target},
+    step::{Heard, ask, cargo, kernel, listen, minutes, target},
 };
 use std::{
     process::Command,
@@ -186,8 +186,7 @@ fn is_report(line: &str) -> bool {
 
 fn document(came: &[(&Row, Came)]) -> String {
     let date = ask("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
-    let kernel = ask("uname", &["-r"]).unwrap_or_default();
-    let kernel = kernel.split('-').next().unwrap_or_default();
+    let kernel = kernel();
     let rust = ask("rustc", &["--version"]).unwrap_or_default();
     let mut text = format!(
         "Unit tests of what has `unsafe` in it or is read by two processes at once, built anew with each tool; on Linux {kernel} \

@@ -108,6 +108,12 @@ pub fn ask(program: &str, args: &[&str]) -> Option<String> {
     output.status.success().then(|| text.lines().next().unwrap_or("").trim().to_owned())
 }
 
+/// The kernel's number. What follows it is its builder's, and says more of the machine.
+pub fn kernel() -> String {
+    let release = ask("uname", &["-r"]).unwrap_or_default();
+    release.split(['-', '+']).next().unwrap_or_default().to_owned()
+}
+
 fn announce(command: &Command) {
     eprintln!("==> {}", shown(command));
 }

@@ -3,7 +3,7 @@
 use super::Built;
 use crate::{
     Failure, section,
-    step::{ask, minutes, root},
+    step::{ask, kernel, minutes, root},
 };
 use std::{
     collections::VecDeque,
@@ -133,11 +133,9 @@ fn figures(text: &str, about: &Line) -> Line {
 
 /// When, on what and of what a run is: at its begin, when it was built.
 fn about() -> Line {
-    let kernel = ask("uname", &["-r"]).unwrap_or_default();
     Line {
         date: ask("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default(),
-        // Its version, and not who has built it.
-        kernel: kernel.split('-').next().unwrap_or_default().to_owned(),
+        kernel: kernel(),
         commit: ask("git", &["rev-parse", "--short=10", "HEAD"]).unwrap_or_default(),
         ..Line::default()
     }

@@ -1,6 +1,7 @@
 //! The section of docs/containment.md.
 
 use crate::{AT_ONCE, TURN, Turn, neighbour::Neighbours, tally::Tally, watch::Watched};
+use bulkhead::bench::host::{Host, today};
 use bulkhead_attacks::cases::{CASES, Case, End, When};
 use std::fmt::Write;
 
@@ -17,16 +18,13 @@ pub fn section(tally: &Tally, neighbours: &Neighbours, watched: &Watched, rounds
 }
 
 fn introduce(text: &mut String, rounds: usize) -> std::fmt::Result {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let date = std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
-    let date = date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     writeln!(
         text,
         "A worker that speaks to the broker under an attacker's control: the real lock-down, then native code that says and does what \
          it likes\n(`tests/attacks/src/cases.rs` is the list; a test holds each case to its end). Measured by `cargo xtask hostile` as \
-         root on\nLinux {}, {cpus} processors, on {date}.\n",
-        kernel.trim()
+         root on\n{}; {}.\n",
+        today(),
+        Host::look().line()
     )?;
     writeln!(
         text,
