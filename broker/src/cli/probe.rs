@@ -20,7 +20,7 @@ use std::{
 
 /// Attack this host from inside a worker that was taken over, and say what stopped each attack.
 ///
-/// Some two hundred attacks are made by native code, each in a process of its own that is locked
+/// Some four hundred attacks are made by native code, each in a process of its own that is locked
 /// down as a worker is, behind its last filter. Each is first made with nothing in its way, by the
 /// same code, as the user that runs this: the control. An attack whose control does not work here
 /// shows nothing, and is not counted.

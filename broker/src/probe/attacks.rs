@@ -156,7 +156,7 @@ impl Attacks {
         spec.program = &probe.program;
         let mut process = Process::start(&probe.broker.launcher, &probe.broker.cgroups, spec)?;
         ready(&mut process, &policy)?;
-        let asked = ToProbe::Attack { name: attack.name.clone(), targets: self.aimed(target) };
+        let asked = ToProbe::Attack { name: attack.name.clone(), targets: Box::new(self.aimed(target)) };
         let most = if attack.harmless { PATIENCE } else { PATIENCE_OF_COSTLY };
         let came = follow(&mut process, &asked, policy.invocation.timeout.min(most))?;
         Ok(judged(attack, came))

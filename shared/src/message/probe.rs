@@ -33,7 +33,7 @@ pub enum ToProbe {
         /// Its name.
         name: String,
         /// What it aims at.
-        targets: Targets,
+        targets: Box<Targets>,
     },
 }
 
