@@ -157,7 +157,7 @@ fn a_deadline_holds_while_nobody_polls() {
 
     soon(|| !lives(pid));
 
-    assert_eq!(poll_once(&mut hanging), Poll::Ready(Outcome::TimedOut { limit, phase: Phase::Running }));
+    assert_eq!(block_on(hanging), Outcome::TimedOut { limit, phase: Phase::Running });
 }
 
 #[test]

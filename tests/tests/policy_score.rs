@@ -48,7 +48,7 @@ ALONE  WEIGHT  WITHOUT  ITEM
 
 5 items add less than 0.1 each: --all shows them
 
-Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, of 10.0; 52 of 63 items add nothing
+Exposure of `strict` (built-in:strict.toml): 1.1 TIGHT, of 10.0; 53 of 64 items add nothing
 ",
     );
 }
@@ -114,7 +114,7 @@ fn json_has_every_item() {
         (Some("strict"), Some(1.1), Some("TIGHT"))
     );
     let items = score["items"].as_array().unwrap();
-    assert_eq!(items.len(), 63);
+    assert_eq!(items.len(), 64);
     assert_eq!(
         items[0],
         serde_json::json!({

@@ -265,7 +265,7 @@ pub const CASES: &[Case] = &[
         "waits in a way that there is not",
     ),
     case("answer_then_deafness", Idle(0), TimedOut, "reads nothing of the next call, which does not fit the ring"),
-    case("answer_early", Idle(0), Protocol("bytes were not sent yet"), "answers the next call before it has read it"),
+    case("answer_early", Idle(0), Protocol("not all was sent yet"), "answers the next call before it has read it"),
     case("answer_then_ring", Idle(50), Answered, "rings the bell a thousand times: that is nobody's time"),
 ];
 
