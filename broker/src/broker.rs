@@ -9,7 +9,6 @@ use crate::{
     exhausted::{failed_by, failed_memory, is_exhausted},
     kept::Kept,
     launcher::Launcher,
-    loading::Loads,
     memfd::{Error as MemoryError, Sealed},
     plugin::{Plugin, PluginOptions},
     policies::{self, Site, in_force::InForce},
@@ -112,20 +111,9 @@ impl BrokerBuilder {
         let launcher = Arc::new(Launcher::start(programs.clone())?);
         let batteries = Mutex::new(HashMap::new());
         let cells = Cells::new(programs.clone(), cgroups.clone(), launcher.clone());
-        let (kept, loads, reactor) = (Kept::default(), Loads::default(), Reactor::default());
+        let (kept, reactor) = (Kept::default(), Reactor::default());
         Ok(Broker {
-            inner: Arc::new(Inner {
-                programs,
-                cache,
-                cgroups,
-                policies,
-                batteries,
-                kept,
-                cells,
-                loads,
-                reactor,
-                launcher,
-            }),
+            inner: Arc::new(Inner { programs, cache, cgroups, policies, batteries, kept, cells, reactor, launcher }),
         })
     }
 
@@ -255,8 +243,6 @@ pub(crate) struct Inner {
     pub kept: Kept,
     // Before the launcher: dropping it ends the thread that has the launcher, too.
     pub cells: Cells,
-    /// How long plugins take to be loaded.
-    pub loads: Loads,
     /// Waits for the calls that are awaited.
     pub reactor: Reactor,
     // Last: dropping it ends every process.

@@ -6,7 +6,7 @@ use crate::{
     compile,
     denials::{Denial, Denials, Kept},
     idle,
-    invocation::{Around, End, Invocation, Later, Sent, Sequel, Step, all_was_sent},
+    invocation::{Around, End, Invocation, Later, Sent, Sequel, Step},
     learn::{Recorder, Seen},
     loading::{self, Fresh},
     process::{Woken, protocol},
@@ -125,7 +125,7 @@ impl Side {
         let mut rest = later.rest();
         let step = call.invocation.step(around, &mut self.link, &mut rest, &mut call.results)?;
         if let Step::Over(_) = step {
-            all_was_sent(rest)?;
+            call.invocation.all_was_sent(&self.link, rest)?;
         }
         let left = rest.len();
         later.leave(left);

@@ -241,7 +241,7 @@ impl Invocation {
             (self.until, self.signalled) = (self.deadline, false);
             let end = self.follow(around, process, pace, &mut rest, results)?;
             if answered == sent {
-                self.all_was_sent(process, rest)?;
+                self.all_was_sent(&process.link, rest)?;
             }
             match end {
                 End::Returned => each(Ok(results)),
@@ -275,15 +275,15 @@ impl Invocation {
         results: &mut Vec<Value>,
     ) -> Result<End, Outcome> {
         let end = self.follow(around, process, pace, &mut rest, results)?;
-        self.all_was_sent(process, rest)?;
+        self.all_was_sent(&process.link, rest)?;
         Ok(end)
     }
 
     /// Nobody can answer what was not said to its end: with `rest`, what waits for room when a call is over is input that its guest
     /// did not read. A worker that answers sooner would leave the broker with a message more at each call.
-    pub fn all_was_sent(&self, process: &Process, rest: &[u8]) -> Result<(), Outcome> {
+    pub fn all_was_sent(&self, link: &BrokerEnd, rest: &[u8]) -> Result<(), Outcome> {
         let input = if self.streams.is_some() { MOST_INPUT } else { 0 };
-        let queued = process.link.queued_bytes();
+        let queued = link.queued_bytes();
         match rest.is_empty() && queued <= input {
             true => Ok(()),
             false => Err(Outcome::Violation(Violation::Protocol {

@@ -17,12 +17,9 @@ use bulkhead_shared::{
     },
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
     policy::Policy,
-    ring::{BrokerEnd, Pace},
+    ring::BrokerEnd,
 };
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Why a fresh worker did not come up.
 pub(crate) enum Fresh {
@@ -54,48 +51,21 @@ impl From<Outcome> for Fresh {
     }
 }
 
-/// Longest time to look for a worker's word that it is ready. A small plugin is loaded in less than that, and a wake costs a
-/// tenth of it.
-const LOOK: Duration = Duration::from_micros(500);
-
-/// What was learned of how long workers take to be ready.
-pub(crate) struct Loads(Mutex<Pace>);
-
-impl Default for Loads {
-    fn default() -> Loads {
-        Loads(Mutex::new(Pace::new(LOOK)))
-    }
-}
-
-impl Loads {
-    /// Looks a little. Where another thread looks already, this one sleeps at once: a machine that starts several workers has
-    /// better things to do.
-    fn look(&self, policy: &Policy, there: impl FnMut() -> bool) -> bool {
-        !policy.invocation.spin.is_zero() && self.0.try_lock().is_ok_and(|mut pace| pace.look(there))
-    }
-}
-
 /// Waits until the plugin is loaded and closed in.
 pub(crate) fn await_ready(
     process: &mut Process,
-    policy: &Policy,
-    loads: &Loads,
     timeout: Duration,
     learning: Option<&learn::Recorder>,
     denials: &Denials,
 ) -> Result<(), Fresh> {
     let deadline = Instant::now() + timeout;
     let mut ended = false;
-    let mut looked = false;
     loop {
         match hear(&mut process.link, learning, denials, deadline)? {
             Said::Ready => return Ok(()),
             Said::TooMuch => return Err(timed_out(timeout, Phase::Loading).into()),
             Said::Nothing if ended => return Err(process.post_mortem().into()),
             Said::Nothing => {}
-        }
-        if !std::mem::replace(&mut looked, true) && loads.look(policy, || process.link.peek()) {
-            continue;
         }
         match process.wait(Some(deadline), true)? {
             Woken::Peer | Woken::Caller => {}

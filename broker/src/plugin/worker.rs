@@ -175,7 +175,7 @@ impl Worker {
         let mut rest = later.rest();
         let driven = self.turns(invocation, &mut rest, results, time)?;
         if let Driven::Over(_) = driven {
-            invocation.all_was_sent(&self.process, rest)?;
+            invocation.all_was_sent(&self.process.link, rest)?;
         }
         let left = rest.len();
         later.leave(left);
