@@ -36,6 +36,8 @@ pub(crate) struct Launcher {
     next: AtomicU64,
     /// Whether the present fork parent is to be replaced.
     suspected: AtomicBool,
+    /// How often it was replaced.
+    lives: AtomicU64,
 }
 
 /// A process that the launcher has started.
@@ -121,6 +123,7 @@ impl Launcher {
             ahead: Ahead::default(),
             next: AtomicU64::new(1),
             suspected: AtomicBool::new(false),
+            lives: AtomicU64::new(0),
         })
     }
 
@@ -129,10 +132,15 @@ impl Launcher {
         lock(&self.running).rootless
     }
 
-    /// Whether the process that was the launcher is gone: what it was asked for meanwhile failed through no fault of who asked, and
+    /// Whether the process that was the launcher in this life is gone: what it was asked for meanwhile failed through no fault of who asked, and
     /// may be asked for again.
-    pub fn has_ended(&self) -> bool {
-        lock(&self.running).has_ended()
+    pub fn has_ended(&self, life: u64) -> bool {
+        self.life() != life || lock(&self.running).has_ended()
+    }
+
+    /// Which of its lives this is.
+    pub fn life(&self) -> u64 {
+        self.lives.load(Ordering::SeqCst)
     }
 
     /// The process that is the launcher: a new one, where the last is gone.
@@ -141,6 +149,7 @@ impl Launcher {
         if running.has_ended() {
             tracing::warn!("the launcher is gone, and every worker with it; another one is started");
             let next = Running::start(&self.programs.launcher).map_err(|e| StartError::new("start the launcher", e))?;
+            self.lives.fetch_add(1, Ordering::SeqCst);
             *running = Arc::new(next);
         }
         Ok(running.clone())
@@ -188,6 +197,11 @@ impl Launcher {
                 fork.fresh = self.suspected.swap(false, Ordering::Relaxed);
             }
         });
+        // It may have gone before this was among what is being started: nobody would be told.
+        let sent = match shared.is_gone() {
+            true => Err(StartError::new("ask the launcher", "it is gone")),
+            false => sent,
+        };
         let result = sent.and_then(|()| match told.recv_timeout(PATIENCE) {
             Ok(result) => result,
             Err(_) => Err(StartError::new("ask the launcher", "it did not answer, or is gone")),

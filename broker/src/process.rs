@@ -106,10 +106,11 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a process and locks it down; refuses it where it achieved less than policy requires.
     pub fn start(launcher: &Arc<Launcher>, cgroups: &Cgroups, spec: Spec<'_>) -> Result<Process, Outcome> {
+        let life = launcher.life();
         match Process::attempt(launcher, cgroups, &spec) {
             // The launcher has been killed, and has taken along what was being made. Nothing hostile has run in that: once more, all of
             // it, with another launcher.
-            Err(outcome) if launcher.has_ended() => {
+            Err(outcome) if launcher.has_ended(life) => {
                 tracing::warn!(?outcome, "the launcher has ended: the process is started again");
                 Process::attempt(launcher, cgroups, &spec)
             }

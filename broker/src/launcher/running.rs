@@ -30,7 +30,11 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -55,6 +59,15 @@ pub(super) struct Running {
 pub(super) struct Shared {
     pub starting: Mutex<HashMap<ProcessId, mpsc::Sender<Result<Begun, StartError>>>>,
     pub living: Mutex<HashMap<ProcessId, Arc<Exit>>>,
+    /// Nobody reads what it says any more: it is gone, or will be in a moment.
+    gone: AtomicBool,
+}
+
+impl Shared {
+    /// Whether nobody will answer what is asked from now on.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
+    }
 }
 
 impl Running {
@@ -106,6 +119,9 @@ impl Running {
     /// Whether it is gone, and every process below it with it. The kernel closes what a process had before it ends those of which that
     /// process was init: whoever has seen one of these end sees this.
     pub fn has_ended(&self) -> bool {
+        if self.shared.is_gone() {
+            return true;
+        }
         let mut polled = [
             PollFd::new(self.descriptors.as_fd(), PollFlags::empty()),
             PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN),
@@ -199,6 +215,8 @@ fn read_events(events: &IpcBytesReceiver, descriptors: BorrowedFd<'_>, shared: &
             }
         }
     }
+    // First: whoever asks from now on sees it, and whoever has asked is told below.
+    shared.gone.store(true, Ordering::SeqCst);
     // Nobody will say any more how anything ended. Dropping the senders tells those who wait for a start.
     lock(&shared.starting).clear();
     for (_, exit) in lock(&shared.living).drain() {
