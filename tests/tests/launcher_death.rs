@@ -59,7 +59,7 @@ fn a_launcher_that_is_killed_is_replaced_and_nothing_is_left_of_it() {
         let broker = Broker::builder().programs(programs()).cache(lasting("cache")).build().unwrap();
         let mut plugin = load(&broker);
 
-        for round in 0..20 {
+        for _ in 0..20 {
             kill_launcher();
             // At once: this start finds it dying, or dead. The worker, too, may be one of the dying one's.
             let mut other = load(&broker);
