@@ -209,6 +209,8 @@ impl Launcher {
         lock(&shared.starting).remove(&id);
         if result.is_err() {
             lock(&shared.living).remove(&id);
+            // There may be one all the same, of which we have no descriptor.
+            let _ = running.send(&mut Request::Kill(id), &[], |_| ());
             // It may not have come as far as to a new parent.
             if forks(&mut request).is_some_and(|fork| fork.fresh) {
                 self.suspect();

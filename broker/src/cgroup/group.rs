@@ -20,6 +20,8 @@ use std::{
 /// Time to wait for killed processes to be gone when a cgroup is dropped. Mostly they are gone in a millisecond; but a busy host may need
 /// long for the last steps of many, which are in no list of processes any more and keep the cgroup from being removed (Linux 6.18).
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Time after which they are killed once more.
+const ROUND: Duration = Duration::from_millis(100);
 
 impl Leaf {
     /// Makes a leaf of this name.
@@ -174,10 +176,13 @@ impl Leaves for Cgroup {
 impl Drop for Leaf {
     fn drop(&mut self) {
         // One that holds nobody goes at once: nobody has to be asked whether it does.
-        let removed = self.remove(Instant::now()).or_else(|_| {
+        let mut removed = self.remove(Instant::now());
+        let deadline = Instant::now() + PATIENCE;
+        while removed == Err(Errno::EBUSY) && Instant::now() < deadline {
+            // Again and again: it takes a descriptor, and this process may have none left at the moment.
             self.kill_all();
-            self.remove(Instant::now() + PATIENCE)
-        });
+            removed = self.remove(Instant::now() + ROUND);
+        }
         if let Err(errno) = removed {
             // The next broker sweeps it.
             tracing::warn!(path = %self.path.display(), error = errno.desc(), "a cgroup stays behind");

@@ -18,6 +18,8 @@ pub const LISTENS: &[u8] = b"listens: ";
 pub enum Request {
     /// Start a process. Descriptors: program, control socket, then those that [`Start`] counts.
     Start(Box<Start>),
+    /// Kill a process that was to be started: the broker could not take it over. One that is not there is no error.
+    Kill(ProcessId),
     /// End: kill everything and exit.
     Stop,
 }

@@ -12,7 +12,7 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, poll},
     sys::{
-        signal::{SigSet, Signal},
+        signal::{SigSet, Signal, kill},
         signalfd::{SfdFlags, SignalFd},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
@@ -66,6 +66,13 @@ fn serve_one(broker: &Broker, living: &mut HashMap<Pid, ProcessId>, host: &mut s
     let bytes = broker.requests.recv().step("receive a request")?;
     let request = match codec::decode(&bytes).step("receive a request")? {
         Request::Start(request) => request,
+        Request::Kill(id) => {
+            // It is not reaped yet: the pid means nobody else.
+            if let Some((pid, _)) = living.iter().find(|(_, of)| **of == id) {
+                let _ = kill(*pid, Signal::SIGKILL);
+            }
+            return Ok(true);
+        }
         Request::Stop => return Ok(false),
     };
     match start::start(&request, descriptors, host) {
