@@ -24,7 +24,7 @@ use bulkhead_shared::{
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Where a plugin comes from.
@@ -233,13 +233,16 @@ impl Broker {
     }
 }
 
+/// What is known of a class; the lock is held while it is tried.
+type Tried = Mutex<Option<Arc<Battery>>>;
+
 /// What a broker and its plugins share.
 pub(crate) struct Inner {
     pub programs: Arc<Programs>,
     pub cache: Option<Cache>,
     pub cgroups: Arc<Cgroups>,
     pub policies: InForce,
-    batteries: Mutex<HashMap<String, Arc<Battery>>>,
+    batteries: Mutex<HashMap<String, Arc<Tried>>>,
     pub kept: Kept,
     // Before the launcher: dropping it ends the thread that has the launcher, too.
     pub cells: Cells,
@@ -256,21 +259,21 @@ impl Inner {
         class: &Class,
         attempt: impl FnOnce() -> Result<Battery, Outcome>,
     ) -> Result<Arc<Battery>, Outcome> {
-        let name = class.to_string();
-        let mut known = self.batteries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(battery) = known.get(&name) {
+        // While a class is tried, which takes as long as a start, workers of others are not kept waiting.
+        let of_class = lock(&self.batteries).entry(class.to_string()).or_default().clone();
+        let mut known = lock(&of_class);
+        if let Some(battery) = &*known {
             return Ok(battery.clone());
         }
         if let Some(battery) = self.cache.as_ref().and_then(|cache| Battery::recall(cache, class)).map(Arc::new) {
-            known.insert(name, battery.clone());
-            return Ok(battery);
+            return Ok(known.insert(battery).clone());
         }
         let battery = Arc::new(attempt()?);
         if battery.check().is_ok() {
             if let Some(cache) = &self.cache {
                 battery.keep(cache, class);
             }
-            known.insert(name, battery.clone());
+            *known = Some(battery.clone());
         }
         Ok(battery)
     }
@@ -282,4 +285,9 @@ impl Inner {
         protected.extend(self.cache.iter().map(|cache| Protected { path: text(cache.path()), readable: false }));
         protected
     }
+}
+
+/// Nothing here panics while it holds a lock; a poisoned one is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
