@@ -132,8 +132,8 @@ impl Launcher {
         lock(&self.running).rootless
     }
 
-    /// Whether the process that was the launcher in this life is gone: what it was asked for meanwhile failed through no fault of who asked, and
-    /// may be asked for again.
+    /// Whether the process that was the launcher in this life is gone: what it was asked for meanwhile failed through no fault of
+    /// who asked, and may be asked for again.
     pub fn has_ended(&self, life: u64) -> bool {
         self.life() != life || lock(&self.running).has_ended()
     }

@@ -42,6 +42,9 @@ use std::{
 /// Time for the launcher to come up, and to answer one request.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a packet says that announces a message.
+const ANNOUNCED: &[u8] = &[0; 8];
+
 /// A launcher's process. Dropping it ends it and every process it has started.
 pub(super) struct Running {
     /// A message and its descriptors belong together.
@@ -142,7 +145,12 @@ impl Running {
         let bytes = codec::encode(request).map_err(|e| StartError::new(step, e))?;
         // The message first: the packet announces it.
         requests.send(&bytes).map_err(|e| StartError::new(step, e))?;
-        packet::send(self.descriptors.as_fd(), &0u64.to_ne_bytes(), descriptors).map_err(|e| StartError::new(step, e))
+        packet::send(self.descriptors.as_fd(), ANNOUNCED, descriptors).map_err(|e| {
+            // Each message has one packet, or the next one's would be taken for its own. Without its descriptors the request is
+            // refused.
+            let _ = packet::send(self.descriptors.as_fd(), ANNOUNCED, &[]);
+            StartError::new(step, e)
+        })
     }
 }
 
