@@ -188,7 +188,7 @@ pub(crate) fn after_loading(
         };
         layers.push(LayerReport { layer, requirement, achieved });
     };
-    let closing = match (battery.closing, process.filters_before_load, process.filters()) {
+    let closing = match (battery.closing, process.filters_before_load, process.filters()?) {
         (true, Some(before), Some(now)) if now > before && battery.closing_alone => {
             Ok("/proc shows one filter more than before the load; a worker of this class that asked for executable \
                 memory was killed by SIGSYS, and one without the main filter was refused every forbidden act"
@@ -198,9 +198,8 @@ pub(crate) fn after_loading(
             Err("a worker of this class without the main filter was not refused every forbidden act".to_owned())
         }
         (false, ..) => Err("a worker of this class that asked for executable memory was not killed".to_owned()),
-        (true, None, _) => Err("/proc does not say how many filters there are".to_owned()),
+        (true, None, _) | (true, _, None) => Err("/proc does not say how many filters there are".to_owned()),
         // From its load on it is hostile: what it leaves out is its own doing, and no lack of the host's.
-        (true, Some(_), None) => return Err(process.post_mortem()),
         (true, Some(_), Some(_)) if requirement(Layer::SeccompClosing) == Requirement::Required => {
             let what = "the worker said that it is ready without the closing filter".to_owned();
             return Err(Outcome::Violation(Violation::Protocol { what }));

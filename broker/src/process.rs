@@ -167,7 +167,7 @@ impl Process {
         };
         // From here on dropping `process` ends it. It is at its lock-down already.
         let at = Instant::now();
-        let cgroup_layers = process.really_inside(spec.role, cgroup_layers);
+        let cgroup_layers = process.really_inside(spec.role, cgroup_layers)?;
         // Until it says something there is time for what the next one needs.
         if spec.role == Role::Worker {
             launcher.ahead().refill(cgroups, sizes, &spec.cgroup);
@@ -180,7 +180,7 @@ impl Process {
             // It ends by itself after its report.
             Role::Sacrifice => inside,
             _ => {
-                process.clock = verify::CpuClock::of(process.pid);
+                process.clock = verify::CpuClock::of(process.pid).map_err(|e| process.unseen(&e))?;
                 // Last of these: it makes sure that the pid still means this process.
                 let seen = process.outside(launcher)?;
                 process.filters_before_load = seen.filters;
@@ -273,9 +273,12 @@ impl Process {
         self.cgroup.memory_peak()
     }
 
-    /// Seccomp filters that the kernel shows for it.
-    pub fn filters(&self) -> Option<u32> {
-        verify::filters(self.pid)
+    /// Seccomp filters that the kernel shows for it; `None` where it does not say. That a process is gone is its end, and told as that.
+    pub fn filters(&mut self) -> Result<Option<u32>, Outcome> {
+        verify::filters(self.pid).map_err(|e| match exhausted::is_exhausted(&e) {
+            true => self.unseen(&e),
+            false => self.post_mortem(),
+        })
     }
 
     /// How it ended, without ending it.

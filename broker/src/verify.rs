@@ -81,8 +81,8 @@ pub(crate) fn from_outside(pid: u32, host: &Namespaces) -> io::Result<Seen> {
             },
         ));
     }
-    let offsets = || read(&process, "timens_offsets").unwrap_or_default();
-    seen.push((Layer::NamespaceTime, time_namespace(link("time").ok(), host.time.as_ref(), offsets)));
+    let offsets = || read(&process, "timens_offsets");
+    seen.push((Layer::NamespaceTime, time_namespace(link("time").ok(), host.time.as_ref(), offsets)?));
     let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
     seen.push((Layer::Capabilities, all_zero(&status, &capabilities)));
     seen.push((Layer::NoNewPrivs, equals(&status, "NoNewPrivs", "1")));
@@ -122,8 +122,12 @@ pub(crate) fn is_in_net(pid: u32, net: u64) -> bool {
 }
 
 /// Its own time namespace, with clocks that are behind the host's.
-fn time_namespace(theirs: Option<PathBuf>, ours: Option<&PathBuf>, offsets: impl FnOnce() -> String) -> Achieved {
-    let missing = |cause: &str| Achieved::Missing { cause: cause.to_owned() };
+fn time_namespace(
+    theirs: Option<PathBuf>,
+    ours: Option<&PathBuf>,
+    offsets: impl FnOnce() -> io::Result<String>,
+) -> io::Result<Achieved> {
+    let missing = |cause: &str| Ok(Achieved::Missing { cause: cause.to_owned() });
     let (Some(theirs), Some(ours)) = (theirs, ours) else {
         return missing("this kernel has no time namespaces; run Linux 5.6 or newer with CONFIG_TIME_NS");
     };
@@ -132,16 +136,16 @@ fn time_namespace(theirs: Option<PathBuf>, ours: Option<&PathBuf>, offsets: impl
             "/proc shows it in the broker's own time namespace: `bulkhead doctor` tries whether one can be made",
         );
     }
-    let seconds = offsets().lines().find_map(|line| {
+    let seconds = offsets()?.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("boottime")).then(|| words.next()?.parse::<i64>().ok())?
     });
     match seconds {
-        Some(seconds) if seconds < 0 => enforced(format!(
+        Some(seconds) if seconds < 0 => Ok(enforced(format!(
             "/proc shows {}, its boot {} s after the host's",
             theirs.display(),
             seconds.unsigned_abs()
-        )),
+        ))),
         _ => missing(
             "/proc shows clocks that are not set back: as root the broker wants CAP_SYS_TIME for it, which systemd's \
              ProtectClock= takes away",
@@ -149,18 +153,23 @@ fn time_namespace(theirs: Option<PathBuf>, ours: Option<&PathBuf>, offsets: impl
     }
 }
 
-/// How many seccomp filters a process has; `None` where the kernel does not say (before 5.10) or the process is gone.
-pub(crate) fn filters(pid: u32) -> Option<u32> {
-    Status(whole(fs::File::open(format!("/proc/{pid}/status")).ok()?).ok()?).filters()
+/// How many seccomp filters a process has; `None` where the kernel does not say (before 5.10).
+pub(crate) fn filters(pid: u32) -> io::Result<Option<u32>> {
+    Ok(Status(whole(fs::File::open(format!("/proc/{pid}/status"))?)?).filters())
 }
 
 /// The clock of a process's CPU time: its file in /proc, open. It stays that process's own when the pid means another one.
 pub(crate) struct CpuClock(fs::File);
 
 impl CpuClock {
-    /// The clock of this process. The caller makes sure, by the pidfd, that the pid means it still when this has returned.
-    pub fn of(pid: u32) -> Option<CpuClock> {
-        fs::File::open(format!("/proc/{pid}/schedstat")).ok().map(CpuClock)
+    /// The clock of this process; `None` where the kernel keeps none (CONFIG_SCHED_INFO), or the process is gone. The caller makes
+    /// sure, by the pidfd, that the pid means it still when this has returned.
+    pub fn of(pid: u32) -> io::Result<Option<CpuClock>> {
+        match fs::File::open(format!("/proc/{pid}/schedstat")) {
+            Ok(file) => Ok(Some(CpuClock(file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// CPU time used so far, user and system together; `None` where the process is gone.
@@ -247,11 +256,11 @@ mod tests {
 
     #[test]
     fn cpu_clock_goes_on_while_its_process_works_and_stops_with_it() {
-        let own = CpuClock::of(std::process::id()).unwrap();
+        let own = CpuClock::of(std::process::id()).unwrap().unwrap();
         let before = own.read().unwrap();
         while own.read().unwrap() == before {}
         let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-        let clock = CpuClock::of(child.id()).unwrap();
+        let clock = CpuClock::of(child.id()).unwrap().unwrap();
         assert!(clock.read().is_some());
         child.kill().unwrap();
         child.wait().unwrap();

@@ -1,7 +1,12 @@
 //! What a locked-down process has achieved, as it shows from outside, and whether that is what policy requires.
 
 use super::{Process, failed};
-use crate::{exhausted, launcher::Launcher, neighbours, verify};
+use crate::{
+    cgroup,
+    exhausted::{self, is_exhausted},
+    launcher::Launcher,
+    neighbours, verify,
+};
 use bulkhead_shared::{
     layer::{Achieved, Layer, LayerReport, Requirement, When},
     message::{
@@ -11,19 +16,22 @@ use bulkhead_shared::{
     outcome::{Outcome, SetupFailure},
     policy::{NetNamespace, Policy},
 };
-use std::os::fd::AsFd;
+use std::{io, os::fd::AsFd};
 
 impl Process {
     /// The layers as /proc shows them, while the process waits for its load.
     pub(super) fn outside(&self, launcher: &Launcher) -> Result<verify::Seen, Outcome> {
-        let seen = verify::from_outside(self.pid, launcher.namespaces()).map_err(|e| {
-            exhausted::failed_by("look at the process from outside", format!("/proc/{}: {e}", self.pid), &e)
-        })?;
+        let seen = verify::from_outside(self.pid, launcher.namespaces()).map_err(|e| self.unseen(&e))?;
         // The pid was read through the pidfd, and the process is not reaped while this still gives it.
         match verify::pid_of(self.begun.pidfd.as_fd()) {
             Some(pid) if pid == self.pid => Ok(seen),
             _ => Err(failed("look at the process from outside", "it has ended")),
         }
+    }
+
+    /// That we could not look into its directory in /proc.
+    pub(super) fn unseen(&self, error: &io::Error) -> Outcome {
+        exhausted::failed_by("look at the process from outside", format!("/proc/{}: {error}", self.pid), error)
     }
 
     /// Whose net namespace it is in, beside other workers: its own is nobody else's.
@@ -54,19 +62,25 @@ impl Process {
     }
 
     /// A limit on a cgroup bounds nothing that is not in it.
-    pub(super) fn really_inside(&self, role: Role, layers: Vec<(Layer, Achieved)>) -> Vec<(Layer, Achieved)> {
+    pub(super) fn really_inside(
+        &self,
+        role: Role,
+        layers: Vec<(Layer, Achieved)>,
+    ) -> Result<Vec<(Layer, Achieved)>, Outcome> {
         // The sacrifice may be gone by now; its class's workers are looked at one by one.
         if role == Role::Sacrifice {
-            return layers;
+            return Ok(layers);
         }
         match self.cgroup.holds(self.pid.cast_signed()) {
-            Ok(()) => layers,
+            Ok(()) => Ok(layers),
+            // That we have no descriptor left says nothing of where it is.
+            Err(cgroup::Error::Read { source, .. }) if is_exhausted(&source) => Err(self.unseen(&source)),
             Err(error) => {
                 let missing = |(layer, achieved)| match achieved {
                     Achieved::Enforced { .. } => (layer, Achieved::Missing { cause: error.to_string() }),
                     other => (layer, other),
                 };
-                layers.into_iter().map(missing).collect()
+                Ok(layers.into_iter().map(missing).collect())
             }
         }
     }
