@@ -18,6 +18,7 @@ mod files;
 mod guest;
 mod imports;
 mod instances;
+mod life;
 mod limits;
 mod module;
 mod pages_unsafe;
@@ -41,6 +42,7 @@ mod fake;
 
 #[cfg(feature = "faults")]
 pub use guest::Guest;
+pub use life::live;
 pub use panics::report_panics;
 pub use prepared::{Prepared, unfiltered};
 pub use serve::serve;

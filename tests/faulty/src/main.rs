@@ -24,15 +24,9 @@ mod payload_unsafe;
 mod plain;
 mod plain_unsafe;
 
-use bulkhead_lockdown::Locked;
-use bulkhead_shared::message::{
-    setup::{Load, Role},
-    worker::{FromWorker, LoadFailure},
-};
 use bulkhead_worker::{
-    Guest, Prepared,
+    Guest,
     faults::{Faults, inject},
-    wire::Shared,
 };
 
 fn main() {
@@ -42,18 +36,5 @@ fn main() {
     }
     inject(Faults { configure: faults_unsafe::configure, link: faults_unsafe::link::<Guest> });
     // As the worker's own, but for the pool: the faults are in memories that are made one by one.
-    let (Locked { load, descriptors, link, closing }, prepared) =
-        bulkhead_lockdown::enter_and_prepare(&[Role::Worker, Role::Sacrifice], |_| None, Prepared::new);
-    let wire = Shared::new(link);
-    bulkhead_worker::report_panics(wire.clone());
-    let status = match load {
-        Load::Plugin(plugin) => bulkhead_worker::serve(&plugin, prepared, descriptors, &wire, || closing.apply()),
-        _ => {
-            let failure = LoadFailure::Other("a worker runs plugins, and needs their native code".to_owned());
-            // Nobody is left to tell if this fails.
-            _ = wire.lock().send(&FromWorker::LoadFailed(failure));
-            1
-        }
-    };
-    std::process::exit(status)
+    bulkhead_worker::live(|_| None)
 }
