@@ -3,5 +3,6 @@
 pub mod counted_unsafe;
 pub mod hostile;
 pub mod message;
+pub mod policy;
 pub mod text;
 pub mod value;

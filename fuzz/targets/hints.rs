@@ -10,12 +10,10 @@ use bulkhead::{
 };
 use bulkhead_fuzz::{
     message::{AnyLimit, AnyTrap},
+    policy::read,
     text::fit_for_a_terminal,
 };
-use bulkhead_shared::{
-    layer::Layer,
-    policy::{Context, Missing, Resolved, Source, resolve},
-};
+use bulkhead_shared::{layer::Layer, policy::Resolved};
 use libfuzzer_sys::fuzz_target;
 use std::{sync::LazyLock, time::Duration};
 
@@ -51,15 +49,8 @@ const KEYS: [&str; 10] = [
     "supervision.restarts",
 ];
 
-static POLICIES: LazyLock<Vec<Resolved>> = LazyLock::new(|| {
-    let source = |name: &str, text: &str| Source { name: name.into(), file: format!("{name}.toml"), text: text.into() };
-    let lookup = |name: &str| {
-        let found = BUILTIN.iter().find(|(builtin, _)| *builtin == name);
-        found.map(|(name, text)| source(name, text)).ok_or_else(|| Missing::Unknown { known: vec![] })
-    };
-    let context = Context { lookup: &lookup, syscalls: filter::syscall_names() };
-    BUILTIN.iter().map(|(name, text)| resolve(source(name, text), &context).expect("a shipped policy")).collect()
-});
+static POLICIES: LazyLock<Vec<Resolved>> =
+    LazyLock::new(|| BUILTIN.iter().map(|(_, text)| read(text).expect("a shipped policy")).collect());
 
 fn outcome(end: End) -> Outcome {
     match end {

@@ -2,25 +2,9 @@
 //! and is read back, or in errors that are few and fit for a terminal.
 #![no_main]
 
-use bulkhead::{filter::syscall_names, policies::BUILTIN};
-use bulkhead_shared::policy::{
-    Context, Diagnostics, Missing, Resolved, Source, lint::lint, order::looser, resolve, schema::KEYS,
-};
+use bulkhead_fuzz::policy::read;
+use bulkhead_shared::policy::{Diagnostics, lint::lint, order::looser, schema::KEYS};
 use libfuzzer_sys::fuzz_target;
-
-fn read(text: &str) -> Result<Resolved, Diagnostics> {
-    let source = |name: &str, text: &str| Source { name: name.into(), file: format!("{name}.toml"), text: text.into() };
-    let lookup = |name: &str| match name {
-        "mine" => Ok(source("mine", text)),
-        "circle" => Ok(source("circle", "version = 1\nextends = \"mine\"\n")),
-        _ => BUILTIN
-            .iter()
-            .find(|(builtin, _)| *builtin == name)
-            .map(|(name, text)| source(name, text))
-            .ok_or_else(|| Missing::Unknown { known: vec!["base".into()] }),
-    };
-    resolve(source("mine", text), &Context { lookup: &lookup, syscalls: syscall_names() })
-}
 
 fuzz_target!(|text: &str| {
     match read(text) {
