@@ -10,11 +10,16 @@ pub const HELP: &str = "
   cargo clippy, warnings as errors, for the default members, then for the compiler and the worker with faults (see
       `cargo xtask build`)
   cargo doc, warnings as errors
+  cargo update --locked of the workspaces apart: their lock files fit what they are built of
   cargo deny check: licences, bans and sources of dependencies, and known vulnerabilities where the advisory database
       can be reached
 
 cargo-deny: cargo install cargo-deny --locked
 ";
+
+/// Workspaces of their own. They are not built with the others, and what these come to need is missed in their lock files only when
+/// somebody builds them.
+const APART: [&str; 3] = ["fuzz", "tests/modules", "tests/peers"];
 
 pub fn run(args: &[String]) -> Result<(), Failure> {
     no_arguments(args)?;
@@ -27,6 +32,17 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     // Maps of a module at its top name its private files: they are for those who read the source.
     doc.env("RUSTDOCFLAGS", "--deny warnings --allow rustdoc::private_intra_doc_links");
     step(doc)?;
+    for apart in APART {
+        // It only looks: a lock file that would have to change is an error.
+        step(cargo([
+            "update",
+            "--quiet",
+            "--workspace",
+            "--locked",
+            "--manifest-path",
+            &format!("{apart}/Cargo.toml"),
+        ]))?;
+    }
     deny()
 }
 
