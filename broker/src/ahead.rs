@@ -1,7 +1,8 @@
 //! What the next worker needs, made while nobody waits for it: rings, and a cgroup with its limits.
 //!
-//! While a worker locks itself down its broker has nothing to do. In that time it makes what a worker like it will want first. Each is
-//! new, and goes to one worker: nothing is used twice. The last ones stay, for the next start.
+//! While the launcher begins a worker the broker has nothing to do. In that time it makes what a worker like it will want first. Each
+//! is new, and goes to one worker: nothing is used twice. The last ones stay, for the next start. Not later: once the worker is at
+//! its lock-down the broker would do it on the worker's own processor, from which it woke, and the worker would wait.
 
 use crate::cgroup::{Cgroup, Cgroups, Limits};
 use bulkhead_shared::{

@@ -142,7 +142,11 @@ impl Process {
         let nonce = random_nonce().map_err(|e| failed("getrandom", e))?;
         assign(control.as_fd(), spec, nonce, &ends)?;
         drop(ends);
-        let begun = begin(launcher, spec, theirs.as_fd(), &cgroup, &require)?;
+        let begun = begin(launcher, spec, theirs.as_fd(), &cgroup, &require, || {
+            if spec.role == Role::Worker {
+                launcher.ahead().refill(cgroups, sizes, &spec.cgroup);
+            }
+        })?;
         drop(theirs);
         cgroup.settle();
         step(&mut steps, "launch", at);
@@ -168,10 +172,6 @@ impl Process {
         // From here on dropping `process` ends it. It is at its lock-down already.
         let at = Instant::now();
         let cgroup_layers = process.really_inside(spec.role, cgroup_layers)?;
-        // Until it says something there is time for what the next one needs.
-        if spec.role == Role::Worker {
-            launcher.ahead().refill(cgroups, sizes, &spec.cgroup);
-        }
         let inside = process.lock_down(spec.role, nonce)?;
         step(&mut process.steps, "lock down", at);
 
