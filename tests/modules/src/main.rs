@@ -26,6 +26,7 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::{Duration, Instant},
@@ -39,6 +40,8 @@ const DEADLINE: Duration = Duration::from_millis(10);
 const CALLS: usize = 4;
 /// More is a hang: compiling has its own limit below.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two lines that say how far it has come.
+const PROGRESS: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     match run() {
@@ -83,9 +86,18 @@ fn run() -> Result<bool, Failure> {
     let (next, done, all) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Ends::default()));
     let begin = Instant::now();
     let threads = thread::available_parallelism().map_or(2, usize::from) + 1;
+    let (over, running) = mpsc::channel::<()>();
     thread::scope(|scope| {
+        let tried = &done;
+        scope.spawn(move || {
+            while running.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("    {} modules in {} s", tried.load(Ordering::Relaxed), begin.elapsed().as_secs());
+            }
+        });
         for _ in 0..threads {
-            scope.spawn(|| {
+            let (next, done, all, broker) = (&next, &done, &all, &broker);
+            let (policy, real, over) = (&policy, &real, over.clone());
+            scope.spawn(move || {
                 let mut ends = Ends::default();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -94,16 +106,18 @@ fn run() -> Result<bool, Failure> {
                     }
                     done.fetch_add(1, Ordering::Relaxed);
                     let mut random = Random(seed.wrapping_mul(1 << 32).wrapping_add(number));
-                    let (kind, bytes) = sources::module(&mut random, &real);
+                    let (kind, bytes) = sources::module(&mut random, real);
                     let at = Instant::now();
-                    one(&broker, &policy, &bytes, &mut random, &mut ends.of(kind, number));
+                    one(broker, policy, &bytes, &mut random, &mut ends.of(kind, number));
                     if at.elapsed() > PATIENCE {
                         ends.wrong(format!("module {number} took {:?}", at.elapsed()));
                     }
                 }
                 all.lock().unwrap_or_else(PoisonError::into_inner).add(ends);
+                drop(over);
             });
         }
+        drop(over);
     });
     let took = begin.elapsed();
     let mut ends = all.into_inner().unwrap_or_else(PoisonError::into_inner);
