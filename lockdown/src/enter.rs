@@ -107,7 +107,8 @@ fn lock_down<U>(
     ledger.layer(Layer::InheritedState, inherited_state::apply, inherited_state::probe)?;
 
     // 3. The namespaces' contents; while we still have capabilities in them. The broker compares the namespaces from outside.
-    ledger.layer(Layer::NamespaceNested, nested::apply, nested::probe)?;
+    let own = ledger.wants(Layer::NamespaceUser);
+    ledger.layer(Layer::NamespaceNested, || nested::apply(own), nested::probe)?;
     ledger.layer(Layer::NamespaceUts, || hostname::apply(&a.host_name), || hostname::probe(&a.host_name))?;
     ledger.layer(Layer::NamespaceMount, || root::apply(&a.root, trees), || root::probe(&a.root))?;
     ledger.layer(Layer::NamespacePid, || Ok(()), pid_namespace::probe)?;

@@ -12,12 +12,20 @@ use std::fs;
 const LIMIT: &str = "/proc/sys/user/max_user_namespaces";
 
 /// Sets the limit to none. It is that of our own user namespace: CAP_SYS_RESOURCE in it, and the host's /proc, are still there.
-pub fn apply() -> Result<(), Fault> {
-    // Without a namespace of its own this would be the limit of the host. The launcher maps one id, the host all of them.
+/// `own` says whether one was to be made for this process.
+pub fn apply(own: bool) -> Result<(), Fault> {
+    let none = || {
+        Fault::new("look for its user namespace", "this process is in no user namespace of its own")
+            .with_cure("the layer needs namespace.user")
+    };
+    // Without one this would be the limit of the host, or of a launcher that has no privilege there and is in one.
+    if !own {
+        return Err(none());
+    }
+    // The launcher maps one id, the host all of them.
     let map = fs::read_to_string("/proc/self/uid_map").step("read /proc/self/uid_map")?;
     if map.split_whitespace().nth(2) != Some("1") || map.lines().count() != 1 {
-        return Err(Fault::new("read /proc/self/uid_map", "this process is in no user namespace of its own")
-            .with_cure("the layer needs namespace.user"));
+        return Err(none());
     }
     fs::write(LIMIT, "0").map_err(|e| {
         Fault::new(format!("write {LIMIT}"), e)
