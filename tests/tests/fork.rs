@@ -87,11 +87,10 @@ fn launcher_of(worker: i32) -> i32 {
 /// The fork parent beside the one worker that there is.
 fn parent_beside(worker: i32) -> i32 {
     let below = descendants(launcher_of(worker));
-    // Whoever makes net namespaces comes and goes.
-    let is_other = |(pid, name): &&(i32, String)| *pid != worker && name != "bulkhead-nets";
-    let others: Vec<i32> = below.iter().filter(is_other).map(|(pid, _)| *pid).collect();
-    assert_eq!(others.len(), 1, "{below:?}");
-    others[0]
+    // By its name: whoever makes net namespaces comes and goes, and at first has the launcher's.
+    let parents: Vec<i32> = below.iter().filter(|(_, name)| name == "bulkhead-parent").map(|(pid, _)| *pid).collect();
+    assert_eq!(parents.len(), 1, "{below:?}");
+    parents[0]
 }
 
 fn works(plugin: &mut Plugin) -> bool {
