@@ -191,7 +191,8 @@ fuzz_target!(|input: Input| {
         match ended {
             Ok(()) => {
                 let left = told.offered.get().wrapping_sub(written.load(Word::Consumed));
-                assert!(left <= 1024, "more was read than there was: {left:#x} bytes are left");
+                // Beside a ring of what is to be read, another of what was read and is not told yet: a liar offers that anew.
+                assert!(left <= 2 * 1024, "more was read than there was: {left:#x} bytes are left");
                 true
             }
             Err(Error::Violation(violation)) => {
