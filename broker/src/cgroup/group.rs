@@ -178,10 +178,13 @@ impl Drop for Leaf {
         // One that holds nobody goes at once: nobody has to be asked whether it does.
         let mut removed = self.remove(Instant::now());
         let deadline = Instant::now() + PATIENCE;
-        while removed == Err(Errno::EBUSY) && Instant::now() < deadline {
+        while removed.is_err() {
             // Again and again: it takes a descriptor, and this process may have none left at the moment.
             self.kill_all();
             removed = self.remove(Instant::now() + ROUND);
+            if removed != Err(Errno::EBUSY) || Instant::now() >= deadline {
+                break;
+            }
         }
         if let Err(errno) = removed {
             // The next broker sweeps it.
