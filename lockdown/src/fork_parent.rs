@@ -73,6 +73,7 @@ pub fn serve(socket: OwnedFd) {
     // For people who look at a process list; its children have the name that it had.
     let Ok(name) = nix::sys::prctl::get_name() else { sys_unsafe::exit_now(1) };
     let _ = nix::sys::prctl::set_name(NAME);
+    prepare_children();
     let home = open("/proc/self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok();
     let home = home.and_then(|home| sys_unsafe::lift(home, LIFTED).ok());
     loop {
@@ -120,4 +121,10 @@ pub fn serve(socket: OwnedFd) {
             sys_unsafe::exit_now(1)
         }
     }
+}
+
+/// Asks the CPU what it can do, once for all children: a virtual machine answers slowly, since CPUID leaves it each time.
+fn prepare_children() {
+    #[cfg(target_arch = "x86_64")]
+    let _ = std::arch::is_x86_feature_detected!("avx2");
 }
