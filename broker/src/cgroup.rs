@@ -343,10 +343,10 @@ impl Cgroups {
         let bounds = |branch: &&Branch| branch.controllers.is_empty() || !branch.controllers.is_disjoint(&wanted);
         for branch in self.v1.iter().filter(bounds) {
             let made = Leaf::make(&branch.tree, &name, Version::V1, branch.controllers.clone())
-                .and_then(|leaf| Ok((file::open_for_writing(&*branch.tree, &leaf.file("cgroup.procs").1)?, leaf)));
+                .and_then(|leaf| Ok((file::open_for_writing(&*branch.tree, &leaf.file("tasks").1)?, leaf)));
             match made {
-                Ok((procs, leaf)) => {
-                    cgroup.v1_procs.push(procs);
+                Ok((tasks, leaf)) => {
+                    cgroup.v1_tasks.push(tasks);
                     cgroup.v1.push(leaf);
                 }
                 Err(errno) => failed(branch, errno),

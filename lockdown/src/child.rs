@@ -21,12 +21,14 @@ pub const INSIDE: u32 = 1000;
 
 /// What a new process is given.
 pub struct Child {
-    /// Says when its ids and cgroups are set: the id to take, or nothing where they could not be.
+    /// Says when its ids are set: the id to take, or nothing where they could not be.
     pub go: OwnedFd,
     /// The socket that it will be told everything by.
     pub control: OwnedFd,
     /// Detached mounts of granted directories.
     pub trees: Vec<OwnedFd>,
+    /// `tasks` of its cgroups of v1 hierarchies, open for writing.
+    pub cgroups: Vec<OwnedFd>,
     /// Whether it gets a cgroup namespace of its own.
     pub cgroup_namespace: bool,
 }
@@ -34,14 +36,17 @@ pub struct Child {
 impl Child {
     /// Waits for the word to go, and becomes what it is to be, but for its program.
     pub fn settle(self) -> Result<(), Fault> {
+        let entered = enter(self.cgroups);
         // The word to go is the id to take.
         let mut id = [0; 4];
         if nix::unistd::read(&self.go, &mut id).step("wait for the launcher")? != id.len() {
-            return Err(Fault::new("wait for the launcher", "it could not set ids or cgroups"));
+            return Err(Fault::new("wait for the launcher", "it could not set ids"));
         }
         let id = u32::from_ne_bytes(id);
         // It may stand at a number that another is to have.
         drop(self.go);
+        // Not before the launcher is there to hear of it.
+        entered?;
         // Its root is the cgroup in which this process stands now. Made by clone3 it would be the launcher's, from where the
         // whole way to this one shows.
         if self.cgroup_namespace {
@@ -64,4 +69,10 @@ impl Child {
         }
         Ok(())
     }
+}
+
+/// Moves this process, which has one thread, to cgroups of v1 hierarchies. A thread that moves itself holds up nobody (`cgroup_procs_write_start`
+/// in the kernel's kernel/cgroup/cgroup.c).
+fn enter(cgroups: Vec<OwnedFd>) -> Result<(), Fault> {
+    cgroups.into_iter().try_for_each(|tasks| nix::unistd::write(tasks, b"0").map(drop)).step("write its cgroup's tasks")
 }

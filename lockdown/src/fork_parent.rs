@@ -36,13 +36,15 @@ const NET: CloneFlags = CloneFlags::CLONE_NEWNET;
 pub const MAX_BYTES: usize = 64;
 
 /// A child to be. Descriptors: the pipe that says go, the pipe for what goes wrong, the control socket, the cgroup v2 directory
-/// and the net namespace where there is one, and the granted directories.
+/// and the net namespace where there is one, `tasks` of its cgroups of v1, and the granted directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Namespaces to make, as clone3(2) takes them.
     pub flags: u64,
     /// Whether a cgroup v2 directory comes with it.
     pub cgroup: bool,
+    /// How many cgroups of v1 come with it.
+    pub cgroups_v1: u8,
     /// Whether it makes a cgroup namespace once it stands in its cgroup.
     pub cgroup_namespace: bool,
     /// Whether a net namespace comes with it, for the child to be in; otherwise it is in the parent's, or `flags` has one made.
@@ -87,6 +89,7 @@ pub fn serve(socket: OwnedFd) {
         let (Some(go), Some(failed), Some(control)) = (next(), next(), next()) else { sys_unsafe::exit_now(1) };
         let cgroup = if order.cgroup { next() } else { None };
         let net = if order.net { next() } else { None };
+        let cgroups: Vec<OwnedFd> = descriptors.by_ref().take(order.cgroups_v1.into()).collect();
         let trees: Vec<OwnedFd> = descriptors.collect();
 
         // The child is born where its parent is. Where there is no way there, or none back, it gets a new one.
@@ -98,7 +101,7 @@ pub fn serve(socket: OwnedFd) {
                 let _ = nix::sys::prctl::set_name(&name);
                 // Out of the way of what the child places.
                 let Ok(failed) = sys_unsafe::lift(failed, LIFTED) else { sys_unsafe::exit_now(1) };
-                let child = Child { go, control, trees, cgroup_namespace: order.cgroup_namespace };
+                let child = Child { go, control, trees, cgroups, cgroup_namespace: order.cgroup_namespace };
                 match child.settle().and_then(|()| sys_unsafe::see_own_proc().step("prctl(PR_SET_DUMPABLE)")) {
                     // Closing `failed` says that nothing did.
                     Ok(()) => return,
@@ -111,7 +114,7 @@ pub fn serve(socket: OwnedFd) {
             Ok((pid, pidfd)) => (Forked::Child { pid }, pidfd),
             Err(errno) => (Forked::Failed { errno: errno as i32 }, None),
         };
-        drop((go, failed, control, cgroup, net, trees));
+        drop((go, failed, control, cgroup, net, cgroups, trees));
         let left = !entered || home.as_ref().is_some_and(|home| setns(home, NET).is_ok());
         let (forked, pidfd) = answer;
         let pidfds: Vec<_> = pidfd.iter().map(AsFd::as_fd).collect();

@@ -14,7 +14,7 @@ use std::{
 use thiserror::Error;
 
 /// Most descriptors that a packet of ours carries.
-pub const MAX_DESCRIPTORS: usize = 24;
+pub const MAX_DESCRIPTORS: usize = 32;
 
 /// Why a packet could not be sent or was not accepted.
 #[derive(Debug, Error)]

@@ -59,7 +59,7 @@ pub struct Cgroup {
     /// Until its process is in it.
     pub(super) directory: Option<OwnedFd>,
     pub(super) v1: Vec<Leaf>,
-    pub(super) v1_procs: Vec<OwnedFd>,
+    pub(super) v1_tasks: Vec<OwnedFd>,
     /// Why a controller is not there.
     pub(super) lacking: BTreeMap<Controller, Trouble>,
 }
@@ -70,15 +70,17 @@ impl Cgroup {
         self.directory.as_ref().map(AsFd::as_fd)
     }
 
-    /// `cgroup.procs` of each v1 hierarchy, open for writing: the process writes its own id before it execs.
-    pub fn v1_procs(&self) -> &[OwnedFd] {
-        &self.v1_procs
+    /// `tasks` of each v1 hierarchy, open for writing: the process moves itself there, while it has one thread. Whoever moved it by
+    /// `cgroup.procs` would have the kernel keep all processes from forking for that, which takes it ten milliseconds and more
+    /// where nobody else has just done so.
+    pub fn v1_tasks(&self) -> &[OwnedFd] {
+        &self.v1_tasks
     }
 
     /// Its process is in it: descriptors that were for its way there are closed.
     pub fn settle(&mut self) {
         self.directory = None;
-        self.v1_procs.clear();
+        self.v1_tasks.clear();
     }
 
     fn leaves(&self) -> impl Iterator<Item = &Leaf> {

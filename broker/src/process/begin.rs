@@ -51,7 +51,7 @@ pub(super) fn begin(
         distinct_id: on(Layer::Identity),
         grants: spec.grants.clone(),
         cgroup_v2: cgroup.v2_directory().is_some(),
-        cgroup_v1: cgroup.v1_procs().len() as u8,
+        cgroup_v1: cgroup.v1_tasks().len() as u8,
         protected: spec.protected.clone(),
         // A compiler is seldom started, and reads the most hostile bytes of all.
         fork: (spec.role != Role::Compiler && spec.policy.process.start == StartBy::Fork)
@@ -59,7 +59,7 @@ pub(super) fn begin(
     };
     let mut descriptors = vec![spec.program.file.as_fd(), control];
     descriptors.extend(cgroup.v2_directory());
-    descriptors.extend(cgroup.v1_procs().iter().map(AsFd::as_fd));
+    descriptors.extend(cgroup.v1_tasks().iter().map(AsFd::as_fd));
     launcher.start_process(start, &descriptors, meanwhile).map_err(|StartError { failure, refused_grant }| {
         match refused_grant {
             true => Outcome::Refused(Refusal { message: failure.to_string() }),

@@ -39,7 +39,7 @@ pub struct Start {
     pub grants: Vec<Grant>,
     /// Whether a cgroup v2 directory comes with the request (for CLONE_INTO_CGROUP).
     pub cgroup_v2: bool,
-    /// How many `cgroup.procs` files of v1 controllers come with the request.
+    /// How many `tasks` files of cgroups of v1 controllers come with the request.
     pub cgroup_v1: u8,
     /// Directories of Bulkhead's own, which may not be granted, nor what is above or below.
     pub protected: Vec<Protected>,

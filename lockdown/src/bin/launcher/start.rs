@@ -66,7 +66,7 @@ impl From<SetupFailure> for Failure {
     }
 }
 
-/// Starts a process. `descriptors` are the request's: program, control socket, v2 cgroup directory, v1 `cgroup.procs` files.
+/// Starts a process. `descriptors` are the request's: program, control socket, v2 cgroup directory, `tasks` of v1 cgroups.
 pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Result<Started, Failure> {
     let rootless = host.rootless;
     let mut clock = Clock { last: Instant::now(), steps: Vec::new() };
@@ -88,7 +88,7 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Res
     clock.step("detach grants");
 
     host.clocks.set(request.namespaces.time);
-    // The child waits on `go` until its ids and cgroups are set; `failed` closes at its execve, or says what went wrong.
+    // The child waits on `go` until its ids are set; `failed` closes at its execve, or says what went wrong.
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).step("pipe").map_err(count);
     let (go_read, go_write) = pipe()?;
     let (failed_read, failed_write) = pipe()?;
@@ -116,12 +116,14 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Res
         let order = Order {
             flags: flags(wanted, ready.is_none()),
             cgroup: cgroup.is_some(),
+            cgroups_v1: request.cgroup_v1,
             cgroup_namespace: wanted.cgroup,
             net: ready.is_some(),
         };
         let mut descriptors = vec![go_read.as_fd(), failed_write.as_fd(), control.as_fd()];
         descriptors.extend(cgroup_directory);
         descriptors.extend(ready.as_ref().map(AsFd::as_fd));
+        descriptors.extend(v1.iter().map(AsFd::as_fd));
         descriptors.extend(trees.iter().map(AsFd::as_fd));
         let home = shared.map_or(Home::Host, Home::Empty);
         match host.parents.fork(&program, &request.name, how.fresh, home, order, &descriptors) {
@@ -144,19 +146,19 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Res
             (_, None) => {
                 drop(go_write);
                 drop(failed_read);
-                let child = Child { go: go_read, control, trees, cgroup_namespace: wanted.cgroup };
+                let child = Child { go: go_read, control, trees, cgroups: v1, cgroup_namespace: wanted.cgroup };
                 let fault = become_program(request, &program, child);
                 let _ = nix::unistd::write(&failed_write, fault.to_string().as_bytes());
                 sys_unsafe::exit_now(1)
             }
         },
     };
-    drop((go_read, failed_write, control, program));
+    drop((go_read, failed_write, control, program, v1));
     clock.step("clone3");
 
-    let placed = place(request, pid, pidfd.as_fd(), rootless, &v1, &trees);
+    let placed = place(request, pidfd.as_fd(), rootless, &trees);
     drop(trees);
-    clock.step("ids and cgroups");
+    clock.step("ids");
     let (host_uid, identity) = match placed {
         Ok(ids) => ids,
         Err(failure) => {
@@ -176,22 +178,14 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Res
     Ok(Started { pid: Pid::from_raw(pid), pidfd, host_uid, identity, steps: clock.steps })
 }
 
-/// Sets what only a process outside can set: ids and v1 cgroups.
+/// Sets what only a process outside can set: its ids.
 fn place(
     request: &Start,
-    pid: libc::pid_t,
     pidfd: std::os::fd::BorrowedFd<'_>,
     rootless: bool,
-    v1: &[OwnedFd],
     trees: &[OwnedFd],
 ) -> Result<(u32, Identity), Failure> {
     let host_pid = ids::host_pid(pidfd).map_err(|f| f.into_failure(None))?;
-    for procs in v1 {
-        // A pid of the writer's own namespace, not of the host's.
-        nix::unistd::write(procs, pid.to_string().as_bytes())
-            .step("write cgroup.procs")
-            .map_err(|f| f.into_failure(Some(Layer::CgroupMemory)))?;
-    }
     let (outside, identity) = if rootless || !request.distinct_id {
         let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
         (Ids { user, group }, Identity::Shared)
