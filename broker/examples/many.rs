@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let at = Instant::now();
     drop(plugins);
-    broker.await_ends();
+    broker.await_idle();
     println!("nothing is left of them after {:?}", at.elapsed());
     Ok(())
 }

@@ -1,21 +1,27 @@
 //! What the next worker needs, made while nobody waits for it: rings, and a cgroup with its limits.
 //!
-//! While the launcher begins a worker the broker has nothing to do. In that time it makes what a worker like it will want first. Each
-//! is new, and goes to one worker: nothing is used twice. The last ones stay, for the next start. Not later: once the worker is at
-//! its lock-down the broker would do it on the worker's own processor, from which it woke, and the worker would wait.
+//! Once a worker is started, and for a moment nobody starts another, a thread makes what one like it will want first. Each
+//! is new, and goes to one worker: nothing is used twice. The last ones stay, for the next start. Not earlier: while a worker is
+//! started, launcher, fork parent and worker want the processors, and this would be in their way.
 
 use crate::cgroup::{Cgroup, Cgroups, Limits};
 use bulkhead_shared::{
     layer::{Achieved, Layer},
     ring::{BrokerEnd, CreateError, PeerDescriptors},
 };
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Of each kind so many are kept, whatever they are for.
 const MOST: usize = 2;
+/// Time after a start in which nobody has asked for another. The plugin that it was for is mostly called in it.
+const SETTLE: Duration = Duration::from_millis(2);
 /// Names of cgroups; none is used twice in the life of a broker.
 static NEXT_CGROUP: AtomicU64 = AtomicU64::new(1);
 
@@ -26,17 +32,41 @@ type Bounded = (Cgroup, Vec<(Layer, Achieved)>);
 /// Bytes of both rings, and of the largest message.
 type Sizes = ([u32; 2], u32);
 
-/// What is ready.
+/// What is ready, and the thread that makes it, started with the first that is wanted.
 #[derive(Default)]
 pub(crate) struct Ahead {
-    rings: Mutex<Vec<(Sizes, Rings)>>,
-    cgroups: Mutex<Vec<(Limits, Bounded)>>,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stock: Mutex<Stock>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Stock {
+    rings: Vec<(Sizes, Rings)>,
+    cgroups: Vec<(Limits, Bounded)>,
+    /// What is to be made, and when it was asked for.
+    wanted: Option<(Wanted, Instant)>,
+    /// Something is being made.
+    making: bool,
+    stopped: bool,
+}
+
+/// What a worker like the last one will want.
+struct Wanted {
+    cgroups: Arc<Cgroups>,
+    limits: Limits,
+    sizes: Sizes,
 }
 
 impl Ahead {
     /// Rings of these sizes.
     pub fn rings(&self, sizes: Sizes) -> Result<Rings, CreateError> {
-        match take(&self.rings, &sizes) {
+        match take(&mut self.shared.stock().rings, &sizes) {
             Some(rings) => Ok(rings),
             None => BrokerEnd::create(sizes.0, sizes.1),
         }
@@ -44,24 +74,87 @@ impl Ahead {
 
     /// A cgroup with these limits.
     pub fn cgroup(&self, cgroups: &Cgroups, limits: &Limits) -> Bounded {
-        take(&self.cgroups, limits).unwrap_or_else(|| make_cgroup(cgroups, limits))
+        let taken = take(&mut self.shared.stock().cgroups, limits);
+        taken.unwrap_or_else(|| make_cgroup(cgroups, limits))
     }
 
-    /// Makes what is not there of these. What cannot be made is asked for again, and then reported, by whoever needs it.
-    pub fn refill(&self, cgroups: &Cgroups, sizes: Sizes, limits: &Limits) {
-        if lacks(&self.rings, &sizes)
-            && let Ok(rings) = BrokerEnd::create(sizes.0, sizes.1)
-        {
-            drop(put(&self.rings, sizes, rings));
-        }
-        if lacks(&self.cgroups, limits) {
-            let made = make_cgroup(cgroups, limits);
-            let missing = made.1.iter().any(|(_, achieved)| matches!(achieved, Achieved::Missing { .. }));
-            // What is missing now may be there when it is needed.
-            if !missing {
-                drop(put(&self.cgroups, *limits, made));
+    /// Has made what is not there of these, once nobody starts anything. What cannot be made is asked for again, and then reported, by
+    /// whoever needs it.
+    pub fn want(&self, cgroups: &Arc<Cgroups>, sizes: Sizes, limits: Limits) {
+        let mut stock = self.shared.stock();
+        stock.wanted = Some((Wanted { cgroups: cgroups.clone(), limits, sizes }, Instant::now()));
+        drop(stock);
+        let mut thread = lock(&self.thread);
+        if thread.is_none() {
+            let shared = self.shared.clone();
+            match thread::Builder::new().name("bulkhead-ahead".to_owned()).spawn(move || shared.make()) {
+                Ok(started) => *thread = Some(started),
+                Err(error) => tracing::debug!(%error, "no thread can be started: nothing is made ahead"),
             }
         }
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until nothing is to be made any more.
+    pub fn await_made(&self) {
+        if lock(&self.thread).is_none() {
+            return;
+        }
+        let mut stock = self.shared.stock();
+        while stock.wanted.is_some() || stock.making {
+            stock = self.shared.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.shared.stock().stopped = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = lock(&self.thread).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        lock(&self.stock)
+    }
+
+    /// The thread's life.
+    fn make(&self) {
+        let mut stock = self.stock();
+        while !stock.stopped {
+            let left = stock.wanted.as_ref().map(|(_, since)| SETTLE.saturating_sub(since.elapsed()));
+            stock = match left {
+                None => self.changed.wait(stock).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => self.make_wanted(stock),
+                Some(left) => self.changed.wait_timeout(stock, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+    }
+
+    fn make_wanted<'a>(&'a self, mut stock: MutexGuard<'a, Stock>) -> MutexGuard<'a, Stock> {
+        let Some((wanted, _)) = stock.wanted.take() else { return stock };
+        let (no_rings, no_cgroup) = (lacks(&stock.rings, &wanted.sizes), lacks(&stock.cgroups, &wanted.limits));
+        stock.making = true;
+        drop(stock);
+        let rings = no_rings.then(|| BrokerEnd::create(wanted.sizes.0, wanted.sizes.1).ok()).flatten();
+        // What is missing now may be there when it is needed.
+        let whole = |made: &Bounded| !made.1.iter().any(|(_, is)| matches!(is, Achieved::Missing { .. }));
+        let cgroup = no_cgroup.then(|| make_cgroup(&wanted.cgroups, &wanted.limits)).filter(whole);
+        let mut stock = self.stock();
+        let too_many = (
+            rings.and_then(|rings| put(&mut stock.rings, wanted.sizes, rings)),
+            cgroup.and_then(|cgroup| put(&mut stock.cgroups, wanted.limits, cgroup)),
+        );
+        drop(stock);
+        drop((too_many, wanted));
+        let mut stock = self.stock();
+        stock.making = false;
+        self.changed.notify_all();
+        stock
     }
 }
 
@@ -69,19 +162,17 @@ fn make_cgroup(cgroups: &Cgroups, limits: &Limits) -> Bounded {
     cgroups.create(limits, NEXT_CGROUP.fetch_add(1, Ordering::Relaxed))
 }
 
-fn lacks<K: PartialEq, T>(stock: &Mutex<Vec<(K, T)>>, key: &K) -> bool {
-    lock(stock).iter().all(|(known, _)| known != key)
+fn lacks<K: PartialEq, T>(stock: &[(K, T)], key: &K) -> bool {
+    stock.iter().all(|(known, _)| known != key)
 }
 
-fn take<K: PartialEq, T>(stock: &Mutex<Vec<(K, T)>>, key: &K) -> Option<T> {
-    let mut stock = lock(stock);
+fn take<K: PartialEq, T>(stock: &mut Vec<(K, T)>, key: &K) -> Option<T> {
     let index = stock.iter().position(|(known, _)| known == key)?;
     Some(stock.remove(index).1)
 }
 
 /// Puts one in; gives back the oldest where there are too many, to be ended without the lock.
-fn put<K, T>(stock: &Mutex<Vec<(K, T)>>, key: K, made: T) -> Option<T> {
-    let mut stock = lock(stock);
+fn put<K, T>(stock: &mut Vec<(K, T)>, key: K, made: T) -> Option<T> {
     stock.push((key, made));
     (stock.len() > MOST).then(|| stock.remove(0).1)
 }
@@ -100,24 +191,42 @@ mod tests {
 
     #[test]
     fn what_was_made_ahead_goes_to_one_and_is_of_the_kind_that_is_asked_for() {
-        let (ahead, made) = (Ahead::default(), |ahead: &Ahead| lock(&ahead.rings).len());
-        put(&ahead.rings, SIZES, BrokerEnd::create(SIZES.0, SIZES.1).unwrap());
-        let bell = lock(&ahead.rings)[0].1.0.bell().as_raw_fd();
+        let ahead = Ahead::default();
+        let made = || ahead.shared.stock().rings.len();
+        put(&mut ahead.shared.stock().rings, SIZES, BrokerEnd::create(SIZES.0, SIZES.1).unwrap());
+        let bell = ahead.shared.stock().rings[0].1.0.bell().as_raw_fd();
 
         let other = ahead.rings(([8192, 4096], 1 << 16)).unwrap();
-        assert!(made(&ahead) == 1 && other.0.bell().as_raw_fd() != bell);
+        assert!(made() == 1 && other.0.bell().as_raw_fd() != bell);
         let first = ahead.rings(SIZES).unwrap();
-        assert_eq!((first.0.bell().as_raw_fd(), made(&ahead)), (bell, 0));
+        assert_eq!((first.0.bell().as_raw_fd(), made()), (bell, 0));
         assert_ne!(ahead.rings(SIZES).unwrap().0.bell().as_raw_fd(), bell);
     }
 
     #[test]
     fn no_more_is_kept_than_is_of_use() {
-        let stock = Mutex::new(Vec::new());
+        let mut stock = Vec::new();
 
-        let dropped: Vec<_> = (0..4).map(|number| put(&stock, number, number)).collect();
+        let dropped: Vec<_> = (0..4).map(|number| put(&mut stock, number, number)).collect();
 
         assert_eq!(dropped, [None, None, Some(0), Some(1)]);
-        assert_eq!((take(&stock, &0), take(&stock, &3), lacks(&stock, &3)), (None, Some(3), true));
+        assert_eq!((take(&mut stock, &0), take(&mut stock, &3), lacks(&stock, &3)), (None, Some(3), true));
+    }
+
+    #[test]
+    fn what_is_wanted_is_made_once_and_its_thread_ends() {
+        let ahead = Ahead::default();
+        let cgroups = Arc::new(Cgroups::discover());
+        let bells = || ahead.shared.stock().rings.iter().map(|(_, (end, _))| end.bell().as_raw_fd()).collect::<Vec<_>>();
+
+        ahead.want(&cgroups, SIZES, Limits::default());
+        ahead.await_made();
+        let first = bells();
+        ahead.want(&cgroups, SIZES, Limits::default());
+        ahead.await_made();
+
+        assert_eq!((first.len(), bells()), (1, first));
+        drop(ahead);
+        assert_eq!(Arc::strong_count(&cgroups), 1);
     }
 }

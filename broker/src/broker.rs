@@ -222,9 +222,11 @@ impl Broker {
         self.inner.cells.ready()
     }
 
-    /// Waits until nothing is left of the workers that were ended so far. Nobody needs to, but whoever measures what follows.
-    pub fn await_ends(&self) {
+    /// Waits until nothing is left of the workers that were ended so far, and what the next one will want is made. Nobody needs to,
+    /// but whoever measures what follows.
+    pub fn await_idle(&self) {
         self.inner.launcher.graveyard().await_all();
+        self.inner.launcher.ahead().await_made();
     }
 
     /// Whether it works without privilege of the host's; workers then run as the broker's own user on the host.

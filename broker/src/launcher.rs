@@ -181,14 +181,8 @@ impl Launcher {
         self.suspected.store(true, Ordering::Relaxed);
     }
 
-    /// Starts a process. The request's id is filled in here, and whether a fork wants a fresh parent. While the launcher is at it,
-    /// `meanwhile` is done.
-    pub fn start_process(
-        &self,
-        mut start: Start,
-        descriptors: &[BorrowedFd<'_>],
-        meanwhile: impl FnOnce(),
-    ) -> Result<Begun, StartError> {
+    /// Starts a process. The request's id is filled in here, and whether a fork wants a fresh parent.
+    pub fn start_process(&self, mut start: Start, descriptors: &[BorrowedFd<'_>]) -> Result<Begun, StartError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         start.id = id;
         let (tell, told) = mpsc::channel();
@@ -208,9 +202,6 @@ impl Launcher {
             true => Err(StartError::new("ask the launcher", "it is gone")),
             false => sent,
         };
-        if sent.is_ok() {
-            meanwhile();
-        }
         let result = sent.and_then(|()| match told.recv_timeout(PATIENCE) {
             Ok(result) => result,
             Err(_) => Err(StartError::new("ask the launcher", "it did not answer, or is gone")),

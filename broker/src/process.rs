@@ -105,7 +105,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a process and locks it down; refuses it where it achieved less than policy requires.
-    pub fn start(launcher: &Arc<Launcher>, cgroups: &Cgroups, spec: Spec<'_>) -> Result<Process, Outcome> {
+    pub fn start(launcher: &Arc<Launcher>, cgroups: &Arc<Cgroups>, spec: Spec<'_>) -> Result<Process, Outcome> {
         let life = launcher.life();
         match Process::attempt(launcher, cgroups, &spec) {
             // The launcher has been killed, and has taken along what was being made. Nothing hostile has run in that: once more, all of
@@ -118,7 +118,7 @@ impl Process {
         }
     }
 
-    fn attempt(launcher: &Arc<Launcher>, cgroups: &Cgroups, spec: &Spec<'_>) -> Result<Process, Outcome> {
+    fn attempt(launcher: &Arc<Launcher>, cgroups: &Arc<Cgroups>, spec: &Spec<'_>) -> Result<Process, Outcome> {
         let started = Instant::now();
         let mut steps = Vec::new();
         let sizes = (spec.ring_bytes, spec.max_message);
@@ -142,11 +142,7 @@ impl Process {
         let nonce = random_nonce().map_err(|e| failed("getrandom", e))?;
         assign(control.as_fd(), spec, nonce, &ends)?;
         drop(ends);
-        let begun = begin(launcher, spec, theirs.as_fd(), &cgroup, &require, || {
-            if spec.role == Role::Worker {
-                launcher.ahead().refill(cgroups, sizes, &spec.cgroup);
-            }
-        })?;
+        let begun = begin(launcher, spec, theirs.as_fd(), &cgroup, &require)?;
         drop(theirs);
         cgroup.settle();
         step(&mut steps, "launch", at);
@@ -195,6 +191,9 @@ impl Process {
         process.layers = report(spec.policy, achieved);
         process.refuse_unsatisfied()?;
         process.watch()?;
+        if spec.role == Role::Worker {
+            launcher.ahead().want(cgroups, sizes, spec.cgroup);
+        }
         Ok(process)
     }
 

@@ -71,7 +71,7 @@ fn without_descriptors_it_is_said_what_helps_and_given_back_they_are_used() {
         let mut first = load(&broker).unwrap();
         works(&mut first);
         drop(load(&broker).unwrap());
-        broker.await_ends();
+        broker.await_idle();
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         // One past the highest that is open.
         let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
@@ -91,7 +91,7 @@ fn without_descriptors_it_is_said_what_helps_and_given_back_they_are_used() {
             let ended = load(&broker).map(|mut plugin| works(&mut plugin));
             // What it has it keeps.
             works(&mut first);
-            broker.await_ends();
+            broker.await_idle();
             setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
             match ended {
                 Ok(()) => loaded += 1,
@@ -182,7 +182,7 @@ fn without_processes_it_is_said_what_helps_and_given_back_they_are_started() {
         let mut first = load(&broker).unwrap();
         works(&mut first);
         drop(load(&broker).unwrap());
-        broker.await_ends();
+        broker.await_idle();
 
         // No more than there are, however many of them are about to end.
         bounded.write("pids.max", "1");

@@ -33,7 +33,7 @@ fn memory_for_large_messages_is_given_back_when_their_workers_are_gone() {
             });
         }
     });
-    stage.await_ends();
+    stage.await_idle();
 
     let begun = Instant::now();
     while anonymous() > before + 32 {

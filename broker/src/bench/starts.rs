@@ -31,7 +31,7 @@ pub fn first_result(bench: &mut Bench) -> Result<Figure, Error> {
             bench.steps.push(plugin.report().steps.clone());
             // Its end is not part of it, and must be over when the floor is measured.
             drop(plugin);
-            bench.broker.await_ends();
+            bench.broker.await_idle();
             floor.push(bench.floor.life()?.first);
         }
         Ok(())
@@ -74,7 +74,7 @@ pub fn from_cell(bench: &mut Bench) -> Result<Figure, Error> {
                 samples.push(took);
             }
             drop(plugin);
-            bench.broker.await_ends();
+            bench.broker.await_idle();
             floor.push(bench.floor.life()?.first);
         }
         Ok(())
@@ -100,7 +100,7 @@ pub fn lives(bench: &mut Bench) -> Result<Figure, Error> {
         });
         lives += counts?.iter().sum::<usize>();
         // A life is over when nothing is left of it.
-        bench.broker.await_ends();
+        bench.broker.await_idle();
         in_time += at.elapsed();
         floors.iter_mut().try_for_each(|floor| floor.begin_lives(slice))?;
         let mut longest = Duration::ZERO;

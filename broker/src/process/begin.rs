@@ -25,14 +25,13 @@ pub(super) fn net_of(spec: &Spec<'_>) -> Net {
     }
 }
 
-/// Asks the launcher; `meanwhile` is done until it answers.
+/// Asks the launcher.
 pub(super) fn begin(
     launcher: &Launcher,
     spec: &Spec<'_>,
     control: BorrowedFd<'_>,
     cgroup: &Cgroup,
     require: &dyn Fn(Layer) -> Requirement,
-    meanwhile: impl FnOnce(),
 ) -> Result<Begun, Outcome> {
     let on = |layer| require(layer) != Requirement::Off;
     let start = Start {
@@ -60,7 +59,7 @@ pub(super) fn begin(
     let mut descriptors = vec![spec.program.file.as_fd(), control];
     descriptors.extend(cgroup.v2_directory());
     descriptors.extend(cgroup.v1_tasks().iter().map(AsFd::as_fd));
-    launcher.start_process(start, &descriptors, meanwhile).map_err(|StartError { failure, refused_grant }| {
+    launcher.start_process(start, &descriptors).map_err(|StartError { failure, refused_grant }| {
         match refused_grant {
             true => Outcome::Refused(Refusal { message: failure.to_string() }),
             false => Outcome::SetupFailed(failure),

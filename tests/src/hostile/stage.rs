@@ -96,9 +96,9 @@ impl Stage {
     }
 
     /// Waits until nothing is left of workers that were ended.
-    pub fn await_ends(&self) {
-        self.broker.await_ends();
-        self.deceived.await_ends();
+    pub fn await_idle(&self) {
+        self.broker.await_idle();
+        self.deceived.await_idle();
     }
 
     /// Plugins whose workers attack, for one thread.

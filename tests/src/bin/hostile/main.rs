@@ -74,7 +74,7 @@ fn main() -> ExitCode {
                 take_turn(turn, &neighbours, &mut lanes, &tally, &guest);
                 eprintln!("round {} of {rounds}: {turn:?}, {} attempts so far", round + 1, tally.attempts());
             }
-            stage.await_ends();
+            stage.await_idle();
             watch.note_round();
         }
         if slow.join().is_err() {
@@ -83,7 +83,7 @@ fn main() -> ExitCode {
         drop(lanes);
         neighbours.stop();
     });
-    stage.await_ends();
+    stage.await_idle();
     thread::sleep(Duration::from_millis(500));
     let watched = watch.stop(stage.cells());
     watched.hold(&tally);

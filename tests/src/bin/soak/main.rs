@@ -147,7 +147,7 @@ fn soak(options: &Options) -> Result<Soak, Failure> {
             .collect();
         for _ in 0..SLICES {
             turn.wait();
-            broker.await_ends();
+            broker.await_idle();
             let (mut calls, mut after) = (Vec::new(), Histogram::default());
             for result in &results {
                 let taken = result.lock().unwrap_or_else(PoisonError::into_inner).take();
