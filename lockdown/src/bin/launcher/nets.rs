@@ -24,12 +24,13 @@ use nix::{
 use std::{
     ffi::CStr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
 };
 
 /// Namespaces that are ready at most: some 230 KiB of kernel memory each.
 const READY: usize = 4;
-/// Milliseconds after a start in which nobody asks for another, before the next ones are made.
-const SETTLE: u16 = 5;
+/// Time after a start in which nobody asks for another, before the next ones are made. Until then its worker is mostly at work.
+const SETTLE: Duration = Duration::from_millis(3);
 /// Time to make one, in milliseconds.
 const PATIENCE: u16 = 5000;
 /// Name of the maker, as prctl(2) takes it: at most 15 bytes.
@@ -41,8 +42,8 @@ pub struct Nets {
     /// The one that workers share: it is made once.
     shared: Option<OwnedFd>,
     queue: Option<Queue>,
-    /// Some were taken, and are to be replaced.
-    lacking: bool,
+    /// When one was taken last, where some are to be replaced.
+    lacking: Option<Instant>,
     /// None could be made. Whoever wants one makes it, and learns why not.
     useless: bool,
 }
@@ -58,31 +59,34 @@ impl Nets {
         Ok(made.as_fd())
     }
 
-    /// One that nobody has been in, if one is ready; and has it replaced once the launcher has been left alone.
+    /// One that nobody has been in, if one is ready; and has it replaced once nobody starts anything.
     pub fn own(&mut self) -> Option<OwnedFd> {
         if self.useless {
             return None;
         }
-        self.lacking = true;
+        self.lacking = Some(Instant::now());
         self.queue().and_then(|queue| queue.take(PollTimeout::ZERO)).unwrap_or_else(|_| self.give_up())
     }
 
-    /// How long the launcher is to be left alone before [`Nets::refill`]; `None` where nothing is lacking.
+    /// How long until [`Nets::refill`] has something to do.
     pub fn settle(&self) -> PollTimeout {
-        if self.lacking { PollTimeout::from(SETTLE) } else { PollTimeout::NONE }
+        let left = |since: Instant| SETTLE.saturating_sub(since.elapsed()).as_millis() + 1;
+        self.lacking.map_or(PollTimeout::NONE, |since| left(since).try_into().unwrap_or(PollTimeout::MAX))
     }
 
     /// Has as many made as are to be ready. Not while a worker is being started: it needs the processor more.
     pub fn refill(&mut self) {
-        if std::mem::take(&mut self.lacking)
-            && let Err(_) = self.queue().and_then(|queue| queue.fill(READY))
-        {
+        if self.lacking.is_none_or(|since| since.elapsed() < SETTLE) {
+            return;
+        }
+        self.lacking = None;
+        if self.queue().and_then(|queue| queue.fill(READY)).is_err() {
             self.give_up();
         }
     }
 
     fn give_up(&mut self) -> Option<OwnedFd> {
-        (self.useless, self.lacking, self.queue) = (true, false, None);
+        (self.useless, self.lacking, self.queue) = (true, None, None);
         None
     }
 

@@ -33,7 +33,6 @@ pub fn serve(broker: &Broker, rootless: bool) -> Result<(), Fault> {
             let wait = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut polled = [wait(broker.alive.as_fd()), wait(broker.descriptors.as_fd()), wait(deaths.as_fd())];
             match poll(&mut polled, host.nets.settle()) {
-                Ok(0) => host.nets.refill(),
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(e) => return Err(Fault::new("poll", e)),
             }
@@ -52,6 +51,7 @@ pub fn serve(broker: &Broker, rootless: bool) -> Result<(), Fault> {
         if request && !serve_one(broker, &mut living, &mut host)? {
             return Ok(());
         }
+        host.nets.refill();
     }
 }
 
