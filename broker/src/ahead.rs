@@ -1,6 +1,6 @@
 //! What the next worker needs, made while nobody waits for it: rings, and a cgroup with its limits.
 //!
-//! Once a worker is started, and for a moment nobody starts another, a thread makes what one like it will want first. Each
+//! Once a worker has its load, and for a moment nobody starts another, a thread makes what one like it will want first. Each
 //! is new, and goes to one worker: nothing is used twice. The last ones stay, for the next start. Not earlier: while a worker is
 //! started, launcher, fork parent and worker want the processors, and this would be in their way.
 
@@ -57,10 +57,13 @@ struct Stock {
 }
 
 /// What a worker like the last one will want.
-struct Wanted {
-    cgroups: Arc<Cgroups>,
-    limits: Limits,
-    sizes: Sizes,
+pub(crate) struct Wanted {
+    /// Where its cgroup is to be.
+    pub cgroups: Arc<Cgroups>,
+    /// The limits of that.
+    pub limits: Limits,
+    /// Those of its rings.
+    pub sizes: Sizes,
 }
 
 impl Ahead {
@@ -80,10 +83,8 @@ impl Ahead {
 
     /// Has made what is not there of these, once nobody starts anything. What cannot be made is asked for again, and then reported, by
     /// whoever needs it.
-    pub fn want(&self, cgroups: &Arc<Cgroups>, sizes: Sizes, limits: Limits) {
-        let mut stock = self.shared.stock();
-        stock.wanted = Some((Wanted { cgroups: cgroups.clone(), limits, sizes }, Instant::now()));
-        drop(stock);
+    pub fn want(&self, wanted: Wanted) {
+        self.shared.stock().wanted = Some((wanted, Instant::now()));
         let mut thread = lock(&self.thread);
         if thread.is_none() {
             let shared = self.shared.clone();
@@ -217,12 +218,14 @@ mod tests {
     fn what_is_wanted_is_made_once_and_its_thread_ends() {
         let ahead = Ahead::default();
         let cgroups = Arc::new(Cgroups::discover());
-        let bells = || ahead.shared.stock().rings.iter().map(|(_, (end, _))| end.bell().as_raw_fd()).collect::<Vec<_>>();
+        let bells =
+            || ahead.shared.stock().rings.iter().map(|(_, (end, _))| end.bell().as_raw_fd()).collect::<Vec<_>>();
 
-        ahead.want(&cgroups, SIZES, Limits::default());
+        let wanted = || Wanted { cgroups: cgroups.clone(), limits: Limits::default(), sizes: SIZES };
+        ahead.want(wanted());
         ahead.await_made();
         let first = bells();
-        ahead.want(&cgroups, SIZES, Limits::default());
+        ahead.want(wanted());
         ahead.await_made();
 
         assert_eq!((first.len(), bells()), (1, first));

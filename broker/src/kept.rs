@@ -1,4 +1,5 @@
-//! What a broker works out once and keeps in memory: filters by what makes them, and verified native code by its key.
+//! What a broker works out once and keeps in memory: filters by what makes them, verified native code by its key, and the digests of
+//! policies.
 
 use crate::{
     cache::Key,
@@ -18,6 +19,8 @@ use std::{
 
 /// Most filters that are kept; those that were made first go first.
 const MOST_FILTERS: usize = 64;
+/// Most policies whose digest is kept; those that were met first go first.
+const MOST_DIGESTS: usize = 16;
 /// Most bytes of native code that are kept.
 const MOST_CODE: u64 = if cfg!(test) { 1 << 20 } else { 128 << 20 };
 /// Most plugins whose code is kept: each has a descriptor.
@@ -27,6 +30,8 @@ const MOST_PLUGINS: usize = 256;
 #[derive(Default)]
 pub(crate) struct Kept {
     filters: Mutex<VecDeque<Made>>,
+    /// Of policies' texts.
+    digests: Mutex<VecDeque<(Policy, Digest)>>,
     code: Mutex<VecDeque<Compiled>>,
     /// As long as a plugin is loaded from it.
     inputs: Mutex<HashMap<Digest, Weak<Sealed>>>,
@@ -54,6 +59,20 @@ impl Kept {
             all.pop_front();
         }
         Ok(programs)
+    }
+
+    /// The digest of a policy's text.
+    pub fn digest(&self, policy: &Policy) -> Digest {
+        if let Some((_, digest)) = lock(&self.digests).iter().find(|(known, _)| known == policy) {
+            return *digest;
+        }
+        let digest = Digest::of(policy.to_toml().as_bytes());
+        let mut all = lock(&self.digests);
+        all.push_back((policy.clone(), digest));
+        if all.len() > MOST_DIGESTS {
+            all.pop_front();
+        }
+        digest
     }
 
     /// The copy of these bytes that other plugins have, or this one.

@@ -7,22 +7,29 @@ mod meeting;
 mod running;
 
 use crate::{
-    ahead::Ahead, error::Error, graveyard::Graveyard, neighbours::Neighbours, programs::Programs, verify::Namespaces,
+    ahead::Ahead, error::Error, exhausted, graveyard::Graveyard, neighbours::Neighbours, programs::Programs,
+    verify::Namespaces,
 };
 use bulkhead_shared::{
     message::launcher::{Fork, Identity, Request, Start},
     outcome::{Death, SetupFailure},
 };
-use running::{PATIENCE, Running};
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
+};
+use running::Running;
 use std::{
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc,
     },
     time::{Duration, Instant},
 };
+
+/// The step of a start that is the launcher's.
+const ASK: &str = "ask the launcher";
 
 /// The launcher, whichever process it is at the moment. Dropping it ends that and every process it has started.
 pub(crate) struct Launcher {
@@ -185,30 +192,23 @@ impl Launcher {
     pub fn start_process(&self, mut start: Start, descriptors: &[BorrowedFd<'_>]) -> Result<Begun, StartError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         start.id = id;
-        let (tell, told) = mpsc::channel();
         let running = self.running()?;
-        let shared = &running.shared;
-        lock(&shared.starting).insert(id, tell);
-        lock(&shared.living).insert(id, Arc::new(Exit::default()));
+        let (ours, theirs) = answers()?;
+        let exit = Arc::new(Exit::default());
+        lock(&running.shared.living).insert(id, exit.clone());
+        let descriptors = [&[theirs.as_fd()], descriptors].concat();
         let mut request = Request::Start(Box::new(start));
-        let sent = running.send(&mut request, descriptors, |request| {
+        let sent = running.send(&mut request, &descriptors, |request| {
             // Nothing that is sent later may be forked from a parent that was suspected before.
             if let Some(fork) = forks(request) {
                 fork.fresh = self.suspected.swap(false, Ordering::Relaxed);
             }
         });
-        // It may have gone before this was among what is being started: nobody would be told.
-        let sent = match shared.is_gone() {
-            true => Err(StartError::new("ask the launcher", "it is gone")),
-            false => sent,
-        };
-        let result = sent.and_then(|()| match told.recv_timeout(PATIENCE) {
-            Ok(result) => result,
-            Err(_) => Err(StartError::new("ask the launcher", "it did not answer, or is gone")),
-        });
-        lock(&shared.starting).remove(&id);
+        // From here on only the launcher has it.
+        drop(theirs);
+        let result = sent.and_then(|()| running.await_answer(ours.as_fd(), exit));
         if result.is_err() {
-            lock(&shared.living).remove(&id);
+            lock(&running.shared.living).remove(&id);
             // There may be one all the same, of which we have no descriptor.
             let _ = running.send(&mut Request::Kill(id), &[], |_| ());
             // It may not have come as far as to a new parent.
@@ -218,6 +218,15 @@ impl Launcher {
         }
         result
     }
+}
+
+/// A socket for one answer, and the launcher's end of it.
+fn answers() -> Result<(OwnedFd, OwnedFd), StartError> {
+    let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+    pair.map_err(|errno| match errno {
+        Errno::EMFILE => StartError::new(ASK, exhausted::DESCRIPTORS),
+        errno => StartError::new(ASK, errno),
+    })
 }
 
 /// What a request says of a fork.

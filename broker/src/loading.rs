@@ -17,7 +17,7 @@ use bulkhead_shared::{
     },
     outcome::{Death, MemoryLimit, Outcome, Phase, Refusal, SetupFailure, Violation},
     policy::Policy,
-    ring::BrokerEnd,
+    ring::{BrokerEnd, spin},
 };
 use std::time::{Duration, Instant};
 
@@ -51,15 +51,17 @@ impl From<Outcome> for Fresh {
     }
 }
 
-/// Waits until the plugin is loaded and closed in.
+/// Waits until the plugin is loaded and closed in. `look` is how long to look for that word once the worker has let know that it will
+/// come.
 pub(crate) fn await_ready(
     process: &mut Process,
     timeout: Duration,
+    look: Duration,
     learning: Option<&learn::Recorder>,
     denials: &Denials,
 ) -> Result<(), Fresh> {
     let deadline = Instant::now() + timeout;
-    let mut ended = false;
+    let (mut ended, mut look) = (false, Some(look));
     loop {
         match hear(&mut process.link, learning, denials, deadline)? {
             Said::Ready => return Ok(()),
@@ -68,7 +70,10 @@ pub(crate) fn await_ready(
             Said::Nothing => {}
         }
         match process.wait(Some(deadline), true)? {
-            Woken::Peer | Woken::Caller => {}
+            // Once: a worker that lets know again and again is not to keep anybody busy. For twice the time, since to attach a filter takes
+            // longer than most calls.
+            Woken::Peer => drop(look.take().and_then(|look| spin(2 * look, || process.link.peek()))),
+            Woken::Caller => {}
             Woken::Deadline => return Err(timed_out(timeout, Phase::Loading).into()),
             Woken::Refused(call) if learn::answered(learning, process, call)? => {}
             Woken::Refused(call) => return Err(refused_call(call).into()),

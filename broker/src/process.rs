@@ -10,6 +10,7 @@ pub(crate) use wait::Woken;
 pub(crate) use words::{failed, protocol, refused_call, say_death, timed_out};
 
 use crate::{
+    ahead::Wanted,
     cgroup::{Cgroup, Cgroups, Limits},
     exhausted::{self, failed_rings},
     graveyard::Remains,
@@ -100,6 +101,8 @@ pub(crate) struct Process {
     memory: u64,
     /// Its entry among those that are in its net namespace.
     lodger: Option<Lodger>,
+    /// What another one like it wants, until its load.
+    like: Option<Wanted>,
     launcher: Arc<Launcher>,
 }
 
@@ -163,22 +166,23 @@ impl Process {
             cgroup,
             memory: spec.cgroup.memory.unwrap_or(0),
             lodger: None,
+            like: None,
             launcher: launcher.clone(),
         };
         // From here on dropping `process` ends it. It is at its lock-down already.
         let at = Instant::now();
         let cgroup_layers = process.really_inside(spec.role, cgroup_layers)?;
+        let look = process.look(spec.role, launcher)?;
         let inside = process.lock_down(spec.role, nonce)?;
         step(&mut process.steps, "lock down", at);
 
         let at = Instant::now();
-        let mut achieved = match spec.role {
-            // It ends by itself after its report.
-            Role::Sacrifice => inside,
-            _ => {
+        let mut achieved = match look {
+            None => inside,
+            Some(look) => {
                 process.clock = verify::CpuClock::of(process.pid).map_err(|e| process.unseen(&e))?;
                 // Last of these: it makes sure that the pid still means this process.
-                let seen = process.outside(launcher)?;
+                let seen = process.outside(look)?;
                 process.filters_before_load = seen.filters;
                 let mut achieved = verify::join(inside, seen.layers);
                 process.lodge(launcher, net_of(spec), seen.net, &mut achieved);
@@ -192,7 +196,7 @@ impl Process {
         process.refuse_unsatisfied()?;
         process.watch()?;
         if spec.role == Role::Worker {
-            launcher.ahead().want(cgroups, sizes, spec.cgroup);
+            process.like = Some(Wanted { cgroups: cgroups.clone(), limits: spec.cgroup, sizes });
         }
         Ok(process)
     }
@@ -217,6 +221,10 @@ impl Process {
         let bytes = codec::encode(load).map_err(|e| failed("encode the load", e))?;
         self.send_control("send the load", &bytes, descriptors)?;
         self.control = None;
+        // While it loads there is time for this.
+        if let Some(like) = self.like.take() {
+            self.launcher.ahead().want(like);
+        }
         Ok(())
     }
 

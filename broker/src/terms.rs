@@ -3,7 +3,7 @@
 //! A plugin that was loaded by a policy's name follows that name: [`crate::Broker::reload`] changes nothing for the worker
 //! that runs, and its next one is started under what the name stands for then.
 
-use crate::{memfd::Digest, policies::in_force::InForce};
+use crate::{kept::Kept, memfd::Digest, policies::in_force::InForce};
 use bulkhead_shared::{
     outcome::{Outcome, Refusal},
     policy::{DirGrant, Grants, Policy, lint::MAX_DIRS},
@@ -26,10 +26,10 @@ impl Asked {
     ///
     /// # Errors
     /// Refused, where the policy does not permit what was asked.
-    pub fn terms(&self, in_force: &InForce) -> Result<Terms, Outcome> {
+    pub fn terms(&self, in_force: &InForce, kept: &Kept) -> Result<Terms, Outcome> {
         let mut policy = self.in_force(in_force);
         let grants = permitted(&policy, &self.dirs)?;
-        let digest = Digest::of(policy.to_toml().as_bytes());
+        let digest = kept.digest(&policy);
         policy.filesystem.tmp = permitted_tmp(&policy, self.tmp)?;
         Ok(Terms { policy, grants, digest })
     }

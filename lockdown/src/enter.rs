@@ -219,13 +219,21 @@ pub struct Closing {
 impl Closing {
     /// Closes the process in. A required layer that fails is an error, and the guest must not run.
     pub fn apply(self) -> Result<(), String> {
+        self.apply_and(|| ())
+    }
+
+    /// As [`Closing::apply`]; `before_last` is done in front of the last layer.
+    pub fn apply_and(self, before_last: impl FnOnce()) -> Result<(), String> {
         let mut ledger = Ledger::new(vec![(Layer::SeccompClosing, self.seccomp), (Layer::Mdwe, self.mdwe)]);
         // PR_SET_MDWE first: the closing filter knows no prctl. What is said here nobody hears, since the process may be
         // hostile by now: the broker counts the filters from outside, and has seen a process of this class die by this one.
         let said = || Ok(String::new());
         ledger
             .layer(Layer::Mdwe, mdwe::apply, mdwe::probe)
-            .and_then(|()| ledger.layer(Layer::SeccompClosing, || seccomp::apply_closing(&self.filter), said))
+            .and_then(|()| {
+                before_last();
+                ledger.layer(Layer::SeccompClosing, || seccomp::apply_closing(&self.filter), said)
+            })
             .map_err(|failure| failure.to_string())
     }
 }

@@ -65,6 +65,11 @@ impl Link {
         self.messages.send_blocking(message)
     }
 
+    /// Wakes the broker for what it will be told in a moment.
+    pub fn rouse(&mut self) -> Result<(), LinkError> {
+        self.messages.rouse()
+    }
+
     /// Largest message either way, encoded, in bytes.
     pub fn max_message(&self) -> usize {
         self.messages.max_message()

@@ -80,6 +80,8 @@ impl Wire for Broker {
 
     fn spin(&mut self, _most: Duration) {}
 
+    fn rouse(&mut self) {}
+
     fn doorbell(&self) -> BorrowedFd<'_> {
         self.1.as_fd()
     }

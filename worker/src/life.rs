@@ -16,7 +16,9 @@ pub fn live(unfiltered: impl FnOnce(&Prepare) -> Option<Engine>) -> ! {
     let wire = Shared::new(link);
     report_panics(wire.clone());
     let status = match load {
-        Load::Plugin(plugin) => serve(&plugin, prepared, descriptors, &wire, || closing.apply()),
+        Load::Plugin(plugin) => {
+            serve(&plugin, prepared, descriptors, &wire, || closing.apply_and(|| wire.lock().rouse()))
+        }
         _ => {
             let failure = LoadFailure::Other("a worker runs plugins, and needs their native code".to_owned());
             // Nobody is left to tell if this fails.

@@ -46,6 +46,9 @@ pub trait Wire: Send {
     /// How long to look for the next message before sleeping, at most.
     fn spin(&mut self, most: Duration);
 
+    /// Wakes the broker for what it will be told in a moment. Where that fails, it is woken when it is told.
+    fn rouse(&mut self);
+
     /// The descriptor that becomes readable when the broker rings.
     fn doorbell(&self) -> BorrowedFd<'_>;
 
@@ -98,6 +101,10 @@ impl Wire for Link {
 
     fn spin(&mut self, most: Duration) {
         Link::spin(self, most);
+    }
+
+    fn rouse(&mut self) {
+        let _ = Link::rouse(self);
     }
 
     fn doorbell(&self) -> BorrowedFd<'_> {

@@ -1,6 +1,6 @@
 //! One life of the launcher: from its start until it is gone.
 
-use super::{Begun, Exit, StartError, lock, meeting::Meeting};
+use super::{ASK, Begun, Exit, StartError, lock, meeting::Meeting};
 use crate::{
     error::Error,
     exhausted,
@@ -9,12 +9,13 @@ use crate::{
 };
 use bulkhead_shared::{
     VERSION, codec,
-    message::launcher::{Event, LISTENS, ProcessId, Request},
+    message::launcher::{Answer, Event, LISTENS, MAX_ANSWER, ProcessId, Request},
     outcome::Death,
     packet,
 };
 use ipc_channel::ipc::{self, IpcBytesReceiver, IpcBytesSender, IpcSender};
 use nix::{
+    errno::Errno,
     fcntl::{OFlag, open},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
@@ -33,15 +34,16 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Time for the launcher to come up, and to answer one request.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Time for a launcher that ends, between the first thing that shows of it and the last.
+const ENDING: Duration = Duration::from_secs(1);
 /// What a packet says that announces a message.
 const ANNOUNCED: &[u8] = &[0; 8];
 
@@ -49,7 +51,7 @@ const ANNOUNCED: &[u8] = &[0; 8];
 pub(super) struct Running {
     /// A message and its descriptors belong together.
     requests: Mutex<IpcBytesSender>,
-    descriptors: Arc<OwnedFd>,
+    descriptors: OwnedFd,
     pidfd: OwnedFd,
     /// Whether it works without privilege of the host's.
     pub rootless: bool,
@@ -60,7 +62,6 @@ pub(super) struct Running {
 /// What the thread that reads events and the threads that start processes have in common.
 #[derive(Default)]
 pub(super) struct Shared {
-    pub starting: Mutex<HashMap<ProcessId, mpsc::Sender<Result<Begun, StartError>>>>,
     pub living: Mutex<HashMap<ProcessId, Arc<Exit>>>,
     /// Nobody reads what it says any more: it is gone, or will be in a moment.
     gone: AtomicBool,
@@ -104,19 +105,18 @@ impl Running {
                 return Err(Error::VersionMismatch { name: program.name, found: version });
             }
             Event::Up { rootless, .. } => (take_descriptor(ours.as_fd())?, rootless),
-            Event::Failed { failure, .. } => return Err(launcher_error("make its namespaces", failure)),
+            Event::Failed { failure } => return Err(launcher_error("make its namespaces", failure)),
             other => return Err(launcher_error("hear from it", format!("unexpected {other:?}"))),
         };
         let shared = Arc::new(Shared::default());
-        let descriptors = Arc::new(ours);
         let reader = {
-            let (shared, descriptors) = (shared.clone(), descriptors.clone());
+            let shared = shared.clone();
             thread::Builder::new()
                 .name("bulkhead-launcher-events".to_owned())
-                .spawn(move || read_events(&events, descriptors.as_fd(), &shared))
+                .spawn(move || read_events(&events, &shared))
                 .map_err(|e| launcher_error("start a thread", e))?
         };
-        Ok(Running { requests: Mutex::new(messages), descriptors, pidfd, rootless, shared, reader: Some(reader) })
+        Ok(Running { requests: Mutex::new(messages), descriptors: ours, pidfd, rootless, shared, reader: Some(reader) })
     }
 
     /// Whether it is gone, and every process below it with it. The kernel closes what a process had before it ends those of which that
@@ -139,18 +139,55 @@ impl Running {
         descriptors: &[BorrowedFd<'_>],
         last: impl FnOnce(&mut Request),
     ) -> Result<(), StartError> {
-        let step = "ask the launcher";
         let requests = lock(&self.requests);
         last(request);
-        let bytes = codec::encode(request).map_err(|e| StartError::new(step, e))?;
+        let bytes = codec::encode(request).map_err(|e| StartError::new(ASK, e))?;
         // The message first: the packet announces it.
-        requests.send(&bytes).map_err(|e| StartError::new(step, e))?;
+        requests.send(&bytes).map_err(|e| StartError::new(ASK, e))?;
         packet::send(self.descriptors.as_fd(), ANNOUNCED, descriptors).map_err(|e| {
             // Each message has one packet, or the next one's would be taken for its own. Without its descriptors the request is
             // refused.
             let _ = packet::send(self.descriptors.as_fd(), ANNOUNCED, &[]);
-            StartError::new(step, e)
+            StartError::new(ASK, e)
         })
+    }
+
+    /// The answer to a start, for the process that ends by `exit`.
+    pub fn await_answer(&self, answers: BorrowedFd<'_>, exit: Arc<Exit>) -> Result<Begun, StartError> {
+        let cannot = |cause: &dyn ToString| StartError::new(ASK, cause.to_string());
+        if !is_readable(answers, PATIENCE) {
+            return Err(cannot(&"it does not answer"));
+        }
+        let (bytes, pidfds) = packet::receive(answers, MAX_ANSWER, 1).map_err(|e| match e {
+            packet::Error::Closed => {
+                // Nobody else had the other end. Whether it has ended is asked next, and shows in a moment.
+                is_readable(self.descriptors.as_fd(), ENDING);
+                cannot(&"it is gone")
+            }
+            // The kernel cuts what it has no descriptor for.
+            packet::Error::TooManyDescriptors { .. } => cannot(&exhausted::DESCRIPTORS),
+            e => cannot(&e),
+        })?;
+        match (codec::decode(&bytes).map_err(|e| cannot(&e))?, pidfds.into_iter().next()) {
+            (Answer::Started { host_uid, identity, steps }, Some(pidfd)) => {
+                Ok(Begun { pidfd, host_uid, identity, steps, exit })
+            }
+            (Answer::Started { .. }, None) => Err(cannot(&"there is no pidfd")),
+            (Answer::Failed { failure, refused_grant }, _) => Err(StartError { failure, refused_grant }),
+        }
+    }
+}
+
+/// Waits until there is something to read, or the other end is closed; `false` after this time.
+fn is_readable(socket: BorrowedFd<'_>, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut polled = [PollFd::new(socket, PollFlags::POLLIN)];
+        match poll(&mut polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Err(Errno::EINTR) if !left.is_zero() => {}
+            polled => return polled.is_ok_and(|count| count > 0),
+        }
     }
 }
 
@@ -195,38 +232,22 @@ fn connect(launcher: BorrowedFd<'_>) -> Result<(IpcBytesSender, IpcBytesReceiver
 }
 
 /// Reads events until the launcher is gone.
-fn read_events(events: &IpcBytesReceiver, descriptors: BorrowedFd<'_>, shared: &Shared) {
+fn read_events(events: &IpcBytesReceiver, shared: &Shared) {
     while let Ok(bytes) = events.recv() {
         match codec::decode(&bytes) {
-            Ok(Event::Started { id, host_uid, identity, steps }) => {
-                let exit = lock(&shared.living).get(&id).cloned();
-                let begun = take_descriptor(descriptors)
-                    .map_err(|e| StartError::new("ask the launcher", e))
-                    .map(|pidfd| Begun { pidfd, host_uid, identity, steps, exit: exit.unwrap_or_default() });
-                if let Some(tell) = lock(&shared.starting).remove(&id) {
-                    let _ = tell.send(begun);
-                }
-            }
-            Ok(Event::Failed { id, failure, refused_grant }) => {
-                if let Some(tell) = lock(&shared.starting).remove(&id) {
-                    let _ = tell.send(Err(StartError { failure, refused_grant }));
-                }
-            }
             Ok(Event::Exited { id, death }) => {
                 if let Some(exit) = lock(&shared.living).remove(&id) {
                     exit.set(death);
                 }
             }
-            Ok(Event::Up { .. }) | Err(_) => {
+            Ok(Event::Up { .. } | Event::Failed { .. }) | Err(_) => {
                 tracing::error!("the launcher broke its protocol");
                 break;
             }
         }
     }
-    // First: whoever asks from now on sees it, and whoever has asked is told below.
     shared.gone.store(true, Ordering::SeqCst);
-    // Nobody will say any more how anything ended. Dropping the senders tells those who wait for a start.
-    lock(&shared.starting).clear();
+    // Nobody will say any more how anything ended.
     for (_, exit) in lock(&shared.living).drain() {
         exit.set(Death::Unknown);
     }

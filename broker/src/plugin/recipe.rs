@@ -95,7 +95,7 @@ impl Recipe {
         let filesystem = &self.policy.filesystem;
         let denials = Denials::of(&self.grants, filesystem.dirs.len(), filesystem.tmp.is_some(), &self.denied);
         let timeout = self.policy.invocation.load_timeout;
-        let ready = await_ready(&mut process, timeout, self.learning.as_ref(), &denials);
+        let ready = await_ready(&mut process, timeout, spin(&self.policy), self.learning.as_ref(), &denials);
         let took = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
         process.steps.push(("load the plugin".to_owned(), took));
         let layers =

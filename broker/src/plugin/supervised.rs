@@ -41,7 +41,7 @@ impl Supervised {
     ) -> Result<(Supervised, Worker, Report), Outcome> {
         let PluginOptions { policy, follows, dirs, tmp, progress, learning } = options;
         let asked = Asked { policy, follows, dirs, tmp };
-        let Terms { policy, grants, digest } = asked.terms(&broker.policies)?;
+        let Terms { policy, grants, digest } = asked.terms(&broker.policies, &broker.kept)?;
         if let Some(recorder) = &learning {
             recorder.begin(&grants, &policy);
         }
@@ -85,7 +85,7 @@ impl Supervised {
 
     /// Whether a worker that was made of this runs under the policy in force.
     pub fn is_current(&self, recipe: &Recipe) -> bool {
-        let terms = self.asked.terms(&recipe.broker.policies);
+        let terms = self.asked.terms(&recipe.broker.policies, &recipe.broker.kept);
         terms.is_ok_and(|terms| terms.policy == recipe.policy && terms.grants == recipe.grants)
     }
 
@@ -97,7 +97,8 @@ impl Supervised {
 
     /// Takes over the policy in force, and asks it whether another worker may be started: from what is given.
     pub fn renew(&mut self) -> Result<Arc<Recipe>, Outcome> {
-        let Terms { policy, grants, digest } = self.asked.terms(&self.recipe.broker.policies)?;
+        let Terms { policy, grants, digest } =
+            self.asked.terms(&self.recipe.broker.policies, &self.recipe.broker.kept)?;
         if policy != self.recipe.policy || grants != self.recipe.grants {
             let mut recipe = Recipe { policy, grants, digest: digest.to_string(), ..(*self.recipe).clone() };
             let (before, now) = (knobs(&self.recipe.policy), knobs(&recipe.policy));

@@ -59,10 +59,8 @@ pub(super) fn begin(
     let mut descriptors = vec![spec.program.file.as_fd(), control];
     descriptors.extend(cgroup.v2_directory());
     descriptors.extend(cgroup.v1_tasks().iter().map(AsFd::as_fd));
-    launcher.start_process(start, &descriptors).map_err(|StartError { failure, refused_grant }| {
-        match refused_grant {
-            true => Outcome::Refused(Refusal { message: failure.to_string() }),
-            false => Outcome::SetupFailed(failure),
-        }
+    launcher.start_process(start, &descriptors).map_err(|StartError { failure, refused_grant }| match refused_grant {
+        true => Outcome::Refused(Refusal { message: failure.to_string() }),
+        false => Outcome::SetupFailed(failure),
     })
 }

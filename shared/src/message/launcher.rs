@@ -110,25 +110,10 @@ pub enum Event {
         /// Whether it works without privilege of the host's.
         rootless: bool,
     },
-    /// A process runs. Descriptor: its pidfd.
-    Started {
-        /// Which.
-        id: ProcessId,
-        /// Its user id as the broker sees it.
-        host_uid: u32,
-        /// How that id was found: "distinct unused id", "the broker's own id".
-        identity: Identity,
-        /// Microseconds that the launcher's steps took, by name.
-        steps: Vec<(String, u64)>,
-    },
-    /// A process could not be started.
+    /// There will be no launcher.
     Failed {
-        /// Which.
-        id: ProcessId,
         /// Why.
         failure: SetupFailure,
-        /// Whether the caller's grant is to blame and not the host.
-        refused_grant: bool,
     },
     /// A process has ended and is reaped.
     Exited {
@@ -138,6 +123,30 @@ pub enum Event {
         death: crate::outcome::Death,
     },
 }
+
+/// What comes of a [`Start`]: one packet on the socket that was sent with it, so that whoever waits for it is woken by nobody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The process runs. Descriptor: its pidfd.
+    Started {
+        /// Its user id as the broker sees it.
+        host_uid: u32,
+        /// How that id was found: "distinct unused id", "the broker's own id".
+        identity: Identity,
+        /// Microseconds that the launcher's steps took, by name.
+        steps: Vec<(String, u64)>,
+    },
+    /// It could not be started.
+    Failed {
+        /// Why.
+        failure: SetupFailure,
+        /// Whether the caller's grant is to blame and not the host.
+        refused_grant: bool,
+    },
+}
+
+/// Largest [`Answer`], encoded, in bytes.
+pub const MAX_ANSWER: usize = 64 * 1024;
 
 /// Where a worker's host user id comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -253,6 +253,11 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         // Pairs with the fence in `announce`: either the peer sees these words when it looks once more, or its waiting word
         // is seen here.
         self.own.fence();
+        self.peer_waits()
+    }
+
+    /// How the peer is to be woken.
+    pub fn peer_waits(&self) -> Result<Wake, Violation> {
         let value = self.peer.load(Word::Waiting);
         Wake::from_word(value, self.peer_waits_by).ok_or(Violation::Waiting { value })
     }

@@ -415,8 +415,18 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
         Ok(())
     }
 
+    /// Wakes the peer, where it sleeps, for what it will be told in a moment: it takes longer to wake up than this side to be ready.
+    pub fn rouse(&mut self) -> Result<(), Error> {
+        let by = self.endpoint.peer_waits()?;
+        self.wake(by)
+    }
+
     fn publish(&mut self) -> Result<(), Error> {
         let by = self.endpoint.publish()?;
+        self.wake(by)
+    }
+
+    fn wake(&mut self, by: Wake) -> Result<(), Error> {
         if by == Wake::NONE { Ok(()) } else { self.waker.wake(self.endpoint.own(), by) }
     }
 

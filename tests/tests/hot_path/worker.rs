@@ -116,6 +116,10 @@ impl Wire for Played {
         Wire::spin(&mut self.link, most);
     }
 
+    fn rouse(&mut self) {
+        Wire::rouse(&mut self.link);
+    }
+
     fn doorbell(&self) -> BorrowedFd<'_> {
         Wire::doorbell(&self.link)
     }

@@ -120,7 +120,7 @@ fn run(place: &Path, descriptors: &OwnedFd) -> Result<(), Fault> {
         Err(errno) => {
             let fault = start::namespace_fault(errno, rootless);
             let failure = fault.clone().into_failure(Some(bulkhead_shared::layer::Layer::NamespacePid));
-            broker.tell(&Event::Failed { id: 0, failure, refused_grant: false }, None)?;
+            broker.tell(&Event::Failed { failure }, None)?;
             Err(fault)
         }
     }

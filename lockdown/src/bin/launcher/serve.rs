@@ -4,7 +4,7 @@ use super::{Broker, clocks::Clocks, nets::Nets, parents::Parents, start};
 use bulkhead_lockdown::fault::{Fault, Step};
 use bulkhead_shared::{
     codec,
-    message::launcher::{Event, ProcessId, Request},
+    message::launcher::{Answer, Event, ProcessId, Request},
     outcome::Death,
     packet,
 };
@@ -75,21 +75,20 @@ fn serve_one(broker: &Broker, living: &mut HashMap<Pid, ProcessId>, host: &mut s
         }
         Request::Stop => return Ok(false),
     };
-    match start::start(&request, descriptors, host) {
-        Ok(started) => {
-            living.insert(started.pid, request.id);
-            let event = Event::Started {
-                id: request.id,
-                host_uid: started.host_uid,
-                identity: started.identity,
-                steps: started.steps,
-            };
-            broker.tell(&event, Some(&started.pidfd))?;
+    let mut descriptors = descriptors.into_iter();
+    // Without it nobody waits for an answer.
+    let Some(ask) = descriptors.next() else { return Ok(true) };
+    let (answer, pidfd) = match start::start(&request, descriptors.collect(), host) {
+        Ok(start::Started { pid, pidfd, host_uid, identity, steps }) => {
+            living.insert(pid, request.id);
+            (Answer::Started { host_uid, identity, steps }, Some(pidfd))
         }
-        Err(start::Failure { failure, refused_grant }) => {
-            broker.tell(&Event::Failed { id: request.id, failure, refused_grant }, None)?;
-        }
-    }
+        Err(start::Failure { failure, refused_grant }) => (Answer::Failed { failure, refused_grant }, None),
+    };
+    let bytes = codec::encode(&answer).step("answer a request")?;
+    let pidfds: Vec<_> = pidfd.iter().map(AsFd::as_fd).collect();
+    // Whoever asked may have given up, and has had it killed then.
+    let _ = packet::send(ask.as_fd(), &bytes, &pidfds);
     Ok(true)
 }
 
