@@ -14,15 +14,16 @@
 //! | [`floor`] | the floors, and the second process that they need |
 //! | [`calls`], [`starts`], [`residents`] | the figures |
 //! | [`layers`] | what each layer costs |
-//! | [`growth`] | how cost grows with workers, payload and callers |
+//! | [`growth`], [`crowd`] | how cost grows with workers, payload and callers; workers beyond one process's descriptors |
 //! | [`figure`], [`samples`] | names, and numbers |
 //! | [`host`], [`markdown`], [`svg`] | what is said of it |
 //!
-//! The second process is the running program again, with the hidden argument [`FLOOR`]: a program that calls [`run`] answers it
-//! with [`serve_floor`].
+//! Other processes are the running program again, with a hidden argument: a program that calls [`run`] answers [`FLOOR`] with
+//! [`serve_floor`], and, where it has growth measured, [`CROWD`] with [`serve_crowd`].
 
 pub mod callers;
 pub mod calls;
+mod crowd;
 pub mod figure;
 pub mod floor;
 #[path = "bench/floor_unsafe.rs"]
@@ -38,18 +39,22 @@ pub mod samples;
 pub mod starts;
 pub mod svg;
 
-use crate::{Broker, Outcome, Plugin, policy::Policy};
+use crate::{Broker, BrokerBuilder, Outcome, Plugin, policy::Policy};
 use figure::{Figure, Name, NotMeasured};
 use floor::Floor;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     io,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 use thiserror::Error;
 
 /// The hidden argument by which a program becomes the second process.
 pub const FLOOR: &str = "bench-floor";
+
+/// The hidden argument by which a program becomes another broker with workers of its own.
+pub const CROWD: &str = "bench-crowd";
 
 /// Why something was not measured.
 #[derive(Debug, Error)]
@@ -98,6 +103,37 @@ pub fn serve_floor() -> Result<(), Error> {
     floor::serve()
 }
 
+/// Answers [`CROWD`]: what another broker does until the first process is gone.
+///
+/// # Errors
+/// Where nobody says what it is to do.
+pub fn serve_crowd() -> Result<(), Error> {
+    crowd::serve()
+}
+
+/// Directories of brokers, where they are not those that a broker finds by itself.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Places {
+    /// With Bulkhead's programs.
+    pub programs: Option<PathBuf>,
+    /// For compiled code.
+    pub cache: Option<PathBuf>,
+}
+
+impl Places {
+    /// A broker that uses them.
+    pub fn builder(&self) -> BrokerBuilder {
+        let mut builder = Broker::builder();
+        if let Some(programs) = &self.programs {
+            builder = builder.programs(programs);
+        }
+        if let Some(cache) = &self.cache {
+            builder = builder.cache(cache);
+        }
+        builder
+    }
+}
+
 /// Told what is being measured, how much is done, and of how much.
 pub type Progress = Box<dyn FnMut(&str, usize, usize)>;
 
@@ -105,6 +141,8 @@ pub type Progress = Box<dyn FnMut(&str, usize, usize)>;
 pub struct Options {
     /// Under which policy.
     pub policy: Policy,
+    /// Of the broker, for others like it.
+    pub places: Places,
     /// A tenth of the time, and worse figures.
     pub quick: bool,
     /// Which figures; all of them where this is empty.
@@ -230,7 +268,9 @@ pub fn run(broker: Broker, mut options: Options) -> Result<Results, Error> {
     let growth = match options.growth {
         true => {
             let n = names.len() + usize::from(options.layers);
-            Some(growth::measure(&mut bench, options.quick, &mut |what| (options.progress)(what, n, total)))
+            Some(growth::measure(&mut bench, options.quick, &options.places, &mut |what| {
+                (options.progress)(what, n, total)
+            }))
         }
         false => None,
     };

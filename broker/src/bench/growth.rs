@@ -1,9 +1,11 @@
 //! How cost grows: with workers that are there at the same time, with the payload, and with callers.
 
 use super::{
-    Bench, Error,
+    Bench, Error, Places,
     callers::{self, Callers},
-    calls, guests,
+    calls,
+    crowd::{Crowd, LEFT_KIB},
+    guests,
     samples::Samples,
 };
 use crate::{Plugin, policy::Policy};
@@ -32,6 +34,8 @@ pub struct Growth {
 pub struct Workers {
     /// How many.
     pub workers: usize,
+    /// Of how many brokers: a process has descriptors for some of them only.
+    pub brokers: usize,
     /// The last tenth of the starts, to the first result: the median.
     pub start_us: Option<f64>,
     /// One call to each in turn: the median. Each finds its worker asleep.
@@ -59,15 +63,17 @@ const WORKERS: &[usize] = &[1, 10, 100, 1000, 10_000];
 const PAYLOADS: &[usize] = &[64, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20];
 const CALLERS: &[usize] = &[1, 2, 4, 8, 16];
 /// Time for workers to get as many as they are to be.
-const PATIENCE: Duration = Duration::from_secs(240);
-/// Memory that is left to the host, in KiB.
-const LEFT_KIB: u64 = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Descriptors of a broker that each of its workers takes.
+const EACH: usize = 6;
+/// And those that it needs beside.
+const BESIDE: usize = 500;
 
 /// Measures. What cannot be reached is said.
-pub fn measure(bench: &mut Bench, quick: bool, progress: &mut dyn FnMut(&str)) -> Growth {
+pub fn measure(bench: &mut Bench, quick: bool, places: &Places, progress: &mut dyn FnMut(&str)) -> Growth {
     let mut growth = Growth::default();
     let most = if quick { 10 } else { usize::MAX };
-    if let Err(error) = workers(bench, most, &mut growth, progress) {
+    if let Err(error) = workers(bench, most, places, &mut growth, progress) {
         let reached = growth.workers.last().map_or(0, |row| row.workers);
         growth.not_reached.push(format!("more than {reached} workers: {error}"));
     }
@@ -88,14 +94,27 @@ pub fn measure(bench: &mut Bench, quick: bool, progress: &mut dyn FnMut(&str)) -
     growth
 }
 
-fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    crate::exhausted::raise_descriptors();
+fn workers(
+    bench: &Bench,
+    most: usize,
+    places: &Places,
+    growth: &mut Growth,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
+    let descriptors = usize::try_from(crate::exhausted::raise_descriptors()).unwrap_or(usize::MAX);
+    let own = (descriptors.saturating_sub(BESIDE) / EACH).max(1);
+    let mut others = None;
     let args = guests::sixty_four();
     let before = available_kib();
     let since = Instant::now();
     let mut plugins: Vec<Plugin> = Vec::new();
     for wanted in WORKERS.iter().copied().filter(|wanted| *wanted <= most) {
         progress(&format!("{wanted} workers"));
+        // The last ones are started here.
+        if let Some(beyond) = wanted.checked_sub(own).filter(|beyond| *beyond > 0) {
+            others = Some(Crowd::start(beyond, own, &bench.policy, places)?);
+        }
+        let (all, wanted) = (wanted, wanted.min(own));
         let mut starts = Samples::default();
         while plugins.len() < wanted {
             if since.elapsed() > PATIENCE {
@@ -115,7 +134,9 @@ fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn F
         }
         // Where others gave back more meanwhile than the workers took, this says nothing.
         let used = before.zip(available_kib()).and_then(|(before, now)| before.checked_sub(now));
-        let used = used.map(|kib| kib as f64 / wanted as f64);
+        let used = used.map(|kib| kib as f64 / all as f64);
+        // What is made ahead for the next start is no idleness.
+        bench.broker.await_idle();
         let wakeups = wakeups(Duration::from_secs(1));
         let mut calls = Samples::default();
         while calls.count() < 100 {
@@ -126,10 +147,11 @@ fn workers(bench: &Bench, most: usize, growth: &mut Growth, progress: &mut dyn F
             }
         }
         growth.workers.push(Workers {
-            workers: wanted,
+            workers: all,
+            brokers: 1 + others.as_ref().map_or(0, Crowd::brokers),
             start_us: starts.median(),
             call_us: calls.median(),
-            all_told_kib: used.filter(|_| wanted >= 100),
+            all_told_kib: used.filter(|_| all >= 100),
             wakeups_per_second: wakeups,
         });
     }
@@ -170,7 +192,7 @@ pub fn roomy(policy: &Policy, bytes: u64) -> Policy {
 }
 
 /// MemAvailable of /proc/meminfo.
-fn available_kib() -> Option<u64> {
+pub(super) fn available_kib() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.split_whitespace().next()?.parse().ok()
 }

@@ -145,12 +145,12 @@ impl Results {
     fn growth_markdown(&self, text: &mut String) {
         let Some(growth) = &self.growth else { return };
         text.push_str("\n### Workers at the same time\n\n");
-        text.push_str("| workers | start, µs | call to a sleeping one, µs | memory each, kernel included, KiB | wakeups of the idle broker per second |\n");
-        text.push_str("|---:|---:|---:|---:|---:|\n");
+        text.push_str("| workers | brokers | start, µs | call to a sleeping one, µs | memory each, kernel included, KiB | wakeups of the idle broker per second |\n");
+        text.push_str("|---:|---:|---:|---:|---:|---:|\n");
         for row in &growth.workers {
             let [start, call, memory, wakeups] =
                 [row.start_us, row.call_us, row.all_told_kib, row.wakeups_per_second].map(or_empty);
-            let _ = writeln!(text, "| {} | {start} | {call} | {memory} | {wakeups} |", row.workers);
+            let _ = writeln!(text, "| {} | {} | {start} | {call} | {memory} | {wakeups} |", row.workers, row.brokers);
         }
         text.push_str("\n### Payload\n\n| each way | call, µs | p99, µs | bare copies, µs | ratio |\n|---:|---:|---:|---:|---:|\n");
         for row in &growth.payloads {

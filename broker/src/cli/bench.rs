@@ -3,7 +3,7 @@
 use crate::{ends, explain, policy::SiteArgs, print, style};
 use bulkhead::{
     Broker,
-    bench::{self, Error, Options, Results, figure::Name, peers::Peers, svg},
+    bench::{self, Error, Options, Places, Results, figure::Name, peers::Peers, svg},
 };
 use clap::Args;
 use std::{
@@ -119,6 +119,7 @@ impl Bench {
         };
         let options = Options {
             policy,
+            places: self.places(),
             quick: self.quick,
             layers: !self.no_layers && self.only.is_empty(),
             only: self.only.clone(),
@@ -138,14 +139,12 @@ impl Bench {
         }
     }
 
+    fn places(&self) -> Places {
+        Places { programs: self.programs.clone(), cache: self.cache.clone() }
+    }
+
     fn broker(&self) -> Result<Broker, bulkhead::Error> {
-        let mut builder = Broker::builder();
-        if let Some(programs) = &self.programs {
-            builder = builder.programs(programs);
-        }
-        if let Some(cache) = &self.cache {
-            builder = builder.cache(cache);
-        }
+        let mut builder = self.places().builder();
         for file in &self.site.ceiling {
             builder = builder.ceiling(file);
         }

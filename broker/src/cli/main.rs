@@ -49,6 +49,9 @@ enum Action {
     /// The second process of `bench`.
     #[command(hide = true)]
     BenchFloor,
+    /// Another broker of `bench --growth`.
+    #[command(hide = true)]
+    BenchCrowd,
     /// One probe of `doctor`, in a process of its own.
     #[command(hide = true)]
     DoctorProbe {
@@ -77,12 +80,15 @@ fn main() -> ExitCode {
                 Err(_) => ExitCode::FAILURE,
             }
         }
-        Action::BenchFloor => match bulkhead::bench::serve_floor() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
+        Action::BenchFloor => ended(bulkhead::bench::serve_floor()),
+        Action::BenchCrowd => ended(bulkhead::bench::serve_crowd()),
         Action::DoctorProbe { name } => print(doctor::run_probe(&name).as_bytes()),
     }
+}
+
+/// The end of a process that only another one of this program hears of.
+fn ended(ended: Result<(), bulkhead::bench::Error>) -> ExitCode {
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Warnings of the library, and with BULKHEAD_LOG more: a filter as of tracing-subscriber's EnvFilter.
