@@ -51,8 +51,9 @@ struct Stock {
     cgroups: Vec<(Limits, Bounded)>,
     /// What is to be made, and when it was asked for.
     wanted: Option<(Wanted, Instant)>,
-    /// Something is being made.
-    making: bool,
+    /// How often something was asked for, and up to which of these all is made or was replaced by a later one.
+    asked: u64,
+    made: u64,
     stopped: bool,
 }
 
@@ -69,7 +70,8 @@ pub(crate) struct Wanted {
 impl Ahead {
     /// Rings of these sizes.
     pub fn rings(&self, sizes: Sizes) -> Result<Rings, CreateError> {
-        match take(&mut self.shared.stock().rings, &sizes) {
+        let taken = self.shared.begun(|stock| take(&mut stock.rings, &sizes));
+        match taken {
             Some(rings) => Ok(rings),
             None => BrokerEnd::create(sizes.0, sizes.1),
         }
@@ -77,14 +79,17 @@ impl Ahead {
 
     /// A cgroup with these limits.
     pub fn cgroup(&self, cgroups: &Cgroups, limits: &Limits) -> Bounded {
-        let taken = take(&mut self.shared.stock().cgroups, limits);
+        let taken = self.shared.begun(|stock| take(&mut stock.cgroups, limits));
         taken.unwrap_or_else(|| make_cgroup(cgroups, limits))
     }
 
     /// Has made what is not there of these, once nobody starts anything. What cannot be made is asked for again, and then reported, by
     /// whoever needs it.
     pub fn want(&self, wanted: Wanted) {
-        self.shared.stock().wanted = Some((wanted, Instant::now()));
+        let mut stock = self.shared.stock();
+        stock.asked += 1;
+        stock.wanted = Some((wanted, Instant::now()));
+        drop(stock);
         let mut thread = lock(&self.thread);
         if thread.is_none() {
             let shared = self.shared.clone();
@@ -96,13 +101,14 @@ impl Ahead {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until nothing is to be made any more.
+    /// Waits until what was wanted so far is made, or something in its place.
     pub fn await_made(&self) {
         if lock(&self.thread).is_none() {
             return;
         }
         let mut stock = self.shared.stock();
-        while stock.wanted.is_some() || stock.making {
+        let asked = stock.asked;
+        while stock.made < asked {
             stock = self.shared.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -123,6 +129,15 @@ impl Shared {
         lock(&self.stock)
     }
 
+    /// A start has begun: what is to be made waits for its end, too.
+    fn begun<T>(&self, take: impl FnOnce(&mut Stock) -> Option<T>) -> Option<T> {
+        let mut stock = self.stock();
+        if let Some((_, since)) = &mut stock.wanted {
+            *since = Instant::now();
+        }
+        take(&mut stock)
+    }
+
     /// The thread's life.
     fn make(&self) {
         let mut stock = self.stock();
@@ -139,7 +154,7 @@ impl Shared {
     fn make_wanted<'a>(&'a self, mut stock: MutexGuard<'a, Stock>) -> MutexGuard<'a, Stock> {
         let Some((wanted, _)) = stock.wanted.take() else { return stock };
         let (no_rings, no_cgroup) = (lacks(&stock.rings, &wanted.sizes), lacks(&stock.cgroups, &wanted.limits));
-        stock.making = true;
+        let asked = stock.asked;
         drop(stock);
         let rings = no_rings.then(|| BrokerEnd::create(wanted.sizes.0, wanted.sizes.1).ok()).flatten();
         // What is missing now may be there when it is needed.
@@ -153,7 +168,7 @@ impl Shared {
         drop(stock);
         drop((too_many, wanted));
         let mut stock = self.stock();
-        stock.making = false;
+        stock.made = asked;
         self.changed.notify_all();
         stock
     }

@@ -111,13 +111,15 @@ pub fn serve_crowd() -> Result<(), Error> {
     crowd::serve()
 }
 
-/// Directories of brokers, where they are not those that a broker finds by itself.
+/// What a broker is told of where things are, and does not find by itself.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Places {
     /// With Bulkhead's programs.
     pub programs: Option<PathBuf>,
     /// For compiled code.
     pub cache: Option<PathBuf>,
+    /// Files of policies that none may exceed.
+    pub ceilings: Vec<PathBuf>,
 }
 
 impl Places {
@@ -130,7 +132,7 @@ impl Places {
         if let Some(cache) = &self.cache {
             builder = builder.cache(cache);
         }
-        builder
+        self.ceilings.iter().fold(builder, BrokerBuilder::ceiling)
     }
 }
 

@@ -17,7 +17,7 @@ const MAPPINGS: &str =
     "no memory, or as many mappings as this process may have: each worker takes two; raise sysctl vm.max_map_count";
 
 /// What helps against this error of a call by which the broker makes something for a worker.
-fn cure(errno: Errno, maps: bool) -> Option<&'static str> {
+pub(crate) fn cure(errno: Errno, maps: bool) -> Option<&'static str> {
     match errno {
         Errno::EMFILE => Some(DESCRIPTORS),
         Errno::ENFILE => Some(ALL_DESCRIPTORS),

@@ -14,10 +14,7 @@ use bulkhead_shared::{
     message::launcher::{Fork, Identity, Request, Start},
     outcome::{Death, SetupFailure},
 };
-use nix::{
-    errno::Errno,
-    sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use running::Running;
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -223,9 +220,10 @@ impl Launcher {
 /// A socket for one answer, and the launcher's end of it.
 fn answers() -> Result<(OwnedFd, OwnedFd), StartError> {
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
-    pair.map_err(|errno| match errno {
-        Errno::EMFILE => StartError::new(ASK, exhausted::DESCRIPTORS),
-        errno => StartError::new(ASK, errno),
+    pair.map_err(|errno| {
+        let mut error = StartError::new(ASK, errno);
+        error.failure.cure = exhausted::cure(errno, false).map(str::to_owned);
+        error
     })
 }
 

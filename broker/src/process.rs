@@ -172,8 +172,10 @@ impl Process {
         // From here on dropping `process` ends it. It is at its lock-down already.
         let at = Instant::now();
         let cgroup_layers = process.really_inside(spec.role, cgroup_layers)?;
-        let look = process.look(spec.role, launcher)?;
+        let look = process.look(spec.role, launcher);
+        // What the process says of its end tells more than that it could not be looked at.
         let inside = process.lock_down(spec.role, nonce)?;
+        let look = look?;
         step(&mut process.steps, "lock down", at);
 
         let at = Instant::now();

@@ -3,11 +3,16 @@
 //! Each is the running program again, with the hidden argument [`super::CROWD`]. It reads places and policy, then how many workers there are to
 //! be, says how many there are, and keeps them until its input ends. Both sides speak in lines.
 
-use super::{Error, Places, growth::available_kib, guests};
+use super::{
+    Error, Places,
+    growth::{PATIENCE, available_kib},
+    guests,
+};
 use crate::{Broker, policy::Policy};
 use std::{
     io::{self, BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Instant,
 };
 
 /// Memory that is left to the host, in KiB: its own programs would be the next to go.
@@ -27,8 +32,10 @@ impl Crowd {
     /// Starts so many workers, no more than `most` in each process.
     pub fn start(workers: usize, most: usize, policy: &Policy, places: &Places) -> Result<Crowd, Error> {
         let brokers = workers.div_ceil(most.max(1));
-        let members: Result<Vec<_>, _> = (0..brokers).map(|_| Member::start()).collect();
-        let mut crowd = Crowd(members.map_err(|e| cannot(&e))?);
+        let mut crowd = Crowd(Vec::new());
+        for _ in 0..brokers {
+            crowd.0.push(Member::start().map_err(|e| cannot(&e))?);
+        }
         let order = serde_json::to_string(&(places, policy)).map_err(|e| cannot(&e))?;
         // All of them at the same time.
         for (index, member) in crowd.0.iter_mut().enumerate() {
@@ -61,8 +68,9 @@ fn cannot(why: &dyn ToString) -> Error {
 impl Member {
     fn start() -> io::Result<Member> {
         let mut command = Command::new("/proc/self/exe");
-        // Where a broker finds its cache by itself.
-        let home = ["HOME", "XDG_CACHE_HOME"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        // Where a broker finds its cache by itself, and meets its launcher.
+        let home =
+            ["HOME", "XDG_CACHE_HOME", "TMPDIR"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         command.arg(super::CROWD).env_clear().envs(home);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (orders, answers) = (child.stdin.take(), child.stdout.take());
@@ -100,8 +108,11 @@ pub(super) fn serve() -> Result<(), Error> {
 
 fn workers(wanted: usize, policy: &Policy, places: &Places) -> Result<(Broker, Vec<crate::Plugin>), Error> {
     let broker = places.builder().build().map_err(|e| cannot(&e))?;
-    let mut workers = Vec::with_capacity(wanted);
+    let (mut workers, since) = (Vec::new(), Instant::now());
     for count in 0..wanted {
+        if since.elapsed() > PATIENCE {
+            return Err(Error::Cannot(format!("{count} were started in {PATIENCE:?}")));
+        }
         if count % 100 == 99 && available_kib().is_some_and(|kib| kib < LEFT_KIB) {
             return Err(Error::Cannot(format!("{count} take all memory of the host but {LEFT_KIB} KiB")));
         }

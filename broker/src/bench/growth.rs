@@ -63,7 +63,7 @@ const WORKERS: &[usize] = &[1, 10, 100, 1000, 10_000];
 const PAYLOADS: &[usize] = &[64, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20];
 const CALLERS: &[usize] = &[1, 2, 4, 8, 16];
 /// Time for workers to get as many as they are to be.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// Descriptors of a broker that each of its workers takes.
 const EACH: usize = 6;
 /// And those that it needs beside.
@@ -112,6 +112,7 @@ fn workers(
         progress(&format!("{wanted} workers"));
         // The last ones are started here.
         if let Some(beyond) = wanted.checked_sub(own).filter(|beyond| *beyond > 0) {
+            drop(others.take());
             others = Some(Crowd::start(beyond, own, &bench.policy, places)?);
         }
         let (all, wanted) = (wanted, wanted.min(own));

@@ -140,15 +140,12 @@ impl Bench {
     }
 
     fn places(&self) -> Places {
-        Places { programs: self.programs.clone(), cache: self.cache.clone() }
+        let ceilings = self.site.ceiling.clone();
+        Places { programs: self.programs.clone(), cache: self.cache.clone(), ceilings }
     }
 
     fn broker(&self) -> Result<Broker, bulkhead::Error> {
-        let mut builder = self.places().builder();
-        for file in &self.site.ceiling {
-            builder = builder.ceiling(file);
-        }
-        builder.build()
+        self.places().builder().build()
     }
 
     fn say(&self, results: &Results, peers: Option<&Peers>) -> ExitCode {

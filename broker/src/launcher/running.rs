@@ -125,11 +125,12 @@ impl Running {
         if self.shared.is_gone() {
             return true;
         }
-        let mut polled = [
-            PollFd::new(self.descriptors.as_fd(), PollFlags::empty()),
-            PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN),
-        ];
-        poll(&mut polled, PollTimeout::ZERO).unwrap_or(0) > 0
+        happens(&mut self.end(), Duration::ZERO)
+    }
+
+    /// What shows that it is gone; its last words, which nobody reads, do not.
+    fn end(&self) -> [PollFd<'_>; 2] {
+        [PollFd::new(self.descriptors.as_fd(), PollFlags::empty()), PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)]
     }
 
     /// Sends a request. What `last` does to it is done in the order in which requests are sent.
@@ -155,13 +156,19 @@ impl Running {
     /// The answer to a start, for the process that ends by `exit`.
     pub fn await_answer(&self, answers: BorrowedFd<'_>, exit: Arc<Exit>) -> Result<Begun, StartError> {
         let cannot = |cause: &dyn ToString| StartError::new(ASK, cause.to_string());
-        if !is_readable(answers, PATIENCE) {
+        let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        // Its end, too: a process that the embedding program forked may have a copy of the other end.
+        let mut polled = [watch(answers), watch(self.pidfd.as_fd())];
+        if !happens(&mut polled, PATIENCE) {
             return Err(cannot(&"it does not answer"));
+        }
+        if !happens(&mut [watch(answers)], Duration::ZERO) {
+            return Err(cannot(&"it is gone"));
         }
         let (bytes, pidfds) = packet::receive(answers, MAX_ANSWER, 1).map_err(|e| match e {
             packet::Error::Closed => {
-                // Nobody else had the other end. Whether it has ended is asked next, and shows in a moment.
-                is_readable(self.descriptors.as_fd(), ENDING);
+                // Whether it has ended is asked next, and shows in a moment.
+                happens(&mut self.end(), ENDING);
                 cannot(&"it is gone")
             }
             // The kernel cuts what it has no descriptor for.
@@ -178,13 +185,12 @@ impl Running {
     }
 }
 
-/// Waits until there is something to read, or the other end is closed; `false` after this time.
-fn is_readable(socket: BorrowedFd<'_>, patience: Duration) -> bool {
+/// Waits until any of these has something to tell; `false` after this time.
+fn happens(polled: &mut [PollFd<'_>], patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut polled = [PollFd::new(socket, PollFlags::POLLIN)];
-        match poll(&mut polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+        match poll(polled, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
             Err(Errno::EINTR) if !left.is_zero() => {}
             polled => return polled.is_ok_and(|count| count > 0),
         }
