@@ -57,42 +57,14 @@ pub(crate) struct Seen {
     pub filters: Option<u32>,
 }
 
-/// A look at a process that has begun: its namespaces, which it has from its beginning. The rest shows once it is locked down.
-pub(crate) struct Look {
-    /// Its directory in /proc, walked to once: what is below it is this process's, or nobody's.
-    process: OwnedFd,
-    layers: Vec<(Layer, Achieved)>,
-    net: Option<u64>,
-}
-
-impl Look {
-    /// Looks at what shows while it locks itself down.
-    pub fn begin(pid: u32, host: &Namespaces) -> io::Result<Look> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let process = open(format!("/proc/{pid}").as_str(), flags, Mode::empty())?;
-        let (layers, net) = namespaces(&process, host)?;
-        Ok(Look { process, layers, net })
-    }
-
-    /// Looks at every other layer that shows from outside. The caller makes sure, by the pidfd, that the pid still meant the process after
-    /// this has returned.
-    pub fn end(self) -> io::Result<Seen> {
-        let Look { process, mut layers, net } = self;
-        let status = Status(read(&process, "status")?);
-        let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
-        layers.push((Layer::Capabilities, all_zero(&status, &capabilities)));
-        layers.push((Layer::NoNewPrivs, equals(&status, "NoNewPrivs", "1")));
-        layers.push((Layer::SeccompMain, equals(&status, "Seccomp", "2")));
-        Ok(Seen { layers, net, filters: status.filters() })
-    }
-}
-
-/// Layers, and the number of a net namespace.
-type InNamespaces = (Vec<(Layer, Achieved)>, Option<u64>);
-
-/// In which namespaces a process is.
-fn namespaces(process: &OwnedFd, host: &Namespaces) -> io::Result<InNamespaces> {
-    let link = |name: &str| readlinkat(process, format!("ns/{name}").as_str()).map(PathBuf::from);
+/// Looks at every layer that shows from outside. The caller makes sure, by the pidfd, that the pid still meant the process
+/// after this has returned.
+pub(crate) fn from_outside(pid: u32, host: &Namespaces) -> io::Result<Seen> {
+    // Its directory in /proc is walked to once: what is below it is this process's, or nobody's.
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let process = open(format!("/proc/{pid}").as_str(), flags, Mode::empty())?;
+    let link = |name: &str| readlinkat(&process, format!("ns/{name}").as_str()).map(PathBuf::from);
+    let status = Status(read(&process, "status")?);
     let (mut seen, mut net) = (Vec::new(), None);
     for ((layer, name), ours) in NAMESPACES.into_iter().zip(&host.ours) {
         let theirs = link(name)?;
@@ -109,9 +81,13 @@ fn namespaces(process: &OwnedFd, host: &Namespaces) -> io::Result<InNamespaces> 
             },
         ));
     }
-    let offsets = || read(process, "timens_offsets");
+    let offsets = || read(&process, "timens_offsets");
     seen.push((Layer::NamespaceTime, time_namespace(link("time").ok(), host.time.as_ref(), offsets)?));
-    Ok((seen, net))
+    let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
+    seen.push((Layer::Capabilities, all_zero(&status, &capabilities)));
+    seen.push((Layer::NoNewPrivs, equals(&status, "NoNewPrivs", "1")));
+    seen.push((Layer::SeccompMain, equals(&status, "Seccomp", "2")));
+    Ok(Seen { layers: seen, net, filters: status.filters() })
 }
 
 fn read(directory: &OwnedFd, name: &str) -> io::Result<String> {
@@ -293,7 +269,7 @@ mod tests {
 
     #[test]
     fn this_process_is_not_taken_for_a_locked_one() {
-        let seen = Look::begin(std::process::id(), &Namespaces::of_this_process()).and_then(Look::end).unwrap();
+        let seen = from_outside(std::process::id(), &Namespaces::of_this_process()).unwrap();
         assert!(seen.layers.iter().all(|(layer, achieved)| match layer {
             // The test may itself run under a seccomp filter, in a container.
             Layer::SeccompMain | Layer::NoNewPrivs => true,

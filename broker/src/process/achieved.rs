@@ -19,18 +19,9 @@ use bulkhead_shared::{
 use std::{io, os::fd::AsFd};
 
 impl Process {
-    /// Begins to look at the layers as /proc shows them, while the process locks itself down. Not at a sacrifice, which ends by itself
-    /// after its report.
-    pub(super) fn look(&self, role: Role, launcher: &Launcher) -> Result<Option<verify::Look>, Outcome> {
-        match role {
-            Role::Sacrifice => Ok(None),
-            _ => verify::Look::begin(self.pid, launcher.namespaces()).map(Some).map_err(|e| self.unseen(&e)),
-        }
-    }
-
     /// The layers as /proc shows them, while the process waits for its load.
-    pub(super) fn outside(&self, look: verify::Look) -> Result<verify::Seen, Outcome> {
-        let seen = look.end().map_err(|e| self.unseen(&e))?;
+    pub(super) fn outside(&self, launcher: &Launcher) -> Result<verify::Seen, Outcome> {
+        let seen = verify::from_outside(self.pid, launcher.namespaces()).map_err(|e| self.unseen(&e))?;
         // The pid was read through the pidfd, and the process is not reaped while this still gives it.
         match verify::pid_of(self.begun.pidfd.as_fd()) {
             Some(pid) if pid == self.pid => Ok(seen),
