@@ -133,6 +133,23 @@ mod tests {
         policies::find("standard", &[]).unwrap()
     }
 
+    #[test]
+    fn a_digest_is_that_of_the_policys_text_and_a_changed_policy_has_another() {
+        let (kept, policy) = (Kept::default(), standard());
+        let mut changed = policy.clone();
+        changed.wasm.memory += 1;
+
+        let digests = [&policy, &changed, &policy].map(|policy| kept.digest(policy));
+
+        assert!(digests[0] == Digest::of(policy.to_toml().as_bytes()) && digests[0] == digests[2]);
+        assert!(digests[1] == Digest::of(changed.to_toml().as_bytes()) && digests[1] != digests[0]);
+        (0..100).for_each(|more| {
+            changed.wasm.memory += more;
+            kept.digest(&changed);
+        });
+        assert_eq!(lock(&kept.digests).len(), MOST_DIGESTS);
+    }
+
     fn compiled(name: &[u8], bytes: usize) -> Compiled {
         let engine = Engine { interpreter: false, interrupt: Interrupt::Kill, stack: 1 << 20 };
         let description = Description { kind: Kind::Module, imports: vec![], exports: vec![], command: None };

@@ -1,7 +1,7 @@
 //! Workers beyond those that one process has descriptors for: other brokers, in processes of their own.
 //!
 //! Each is the running program again, with the hidden argument [`super::CROWD`]. It reads places and policy, then how many workers there are to
-//! be, says how many there are, and keeps them until its input ends. Both sides speak in lines.
+//! be, says that they are there, or why not, and keeps them until its input ends. Both sides speak in lines.
 
 use super::{
     Error, Places,
