@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Values for which a worker that sleeps keeps room.
@@ -32,6 +32,8 @@ pub struct Link {
     /// How the waits for the next message go, and those for room.
     pace: Pace,
     room_pace: Pace,
+    /// How long the memory of a large message is kept for the next.
+    patience: Duration,
 }
 
 impl Link {
@@ -49,7 +51,8 @@ impl Link {
         let peer = PeerMapping::map(&requests, layout(ring_bytes[0])?, Populate::Yes)?;
         let own = OwnMapping::map(&replies, layout(ring_bytes[1])?, Populate::Yes)?;
         let messages = Messages::new(own, peer, Wake::OF_THE_BROKER, Bell(bell), max_message as usize);
-        Ok(Link { messages, doorbell, pace: Pace::new(Duration::ZERO), room_pace: Pace::new(Duration::ZERO) })
+        let pace = Pace::new(Duration::ZERO);
+        Ok(Link { messages, doorbell, pace: pace.clone(), room_pace: pace, patience: LARGE_PATIENCE })
     }
 
     /// From now on [`Link::receive_request`] looks for the next message, and [`Link::answer`] for room, for at most so long, before
@@ -112,7 +115,7 @@ impl Link {
     /// As [`Link::receive`]; where a call has simple arguments, they go in place of what `args` held, and what is given are the
     /// numbers of the invocation and of the export.
     pub fn receive_request(&mut self, args: &mut Vec<Value>) -> Result<Heard<(u64, u32), ToWorker>, LinkError> {
-        let mut slept = false;
+        let mut large_since = None;
         loop {
             if let Some(heard) = self.messages.try_receive_quick(&mut quick::Calls(args))? {
                 return Ok(heard);
@@ -122,10 +125,17 @@ impl Link {
             }
             if self.messages.is_partial() {
                 self.messages.sleep_for_data(None)?;
-            } else if self.messages.largest() > LARGE && !slept {
-                // The next one may be as large, and come soon.
-                self.messages.sleep_for_data(Some(LARGE_PATIENCE))?;
-                slept = true;
+                continue;
+            }
+            // The next one may be as large, and come soon. Who sleeps for it may be woken for less: for what the broker has taken of
+            // the last answer.
+            let large = self.messages.largest() > LARGE;
+            let patience = match large {
+                true => self.patience.saturating_sub(large_since.get_or_insert_with(Instant::now).elapsed()),
+                false => Duration::ZERO,
+            };
+            if !patience.is_zero() {
+                self.messages.sleep_for_data(Some(patience))?;
             } else {
                 // What is left of the last call, whose memory the next one would have used. Many that sleep must not each hold much.
                 args.clear();
@@ -273,6 +283,33 @@ mod tests {
         link.send(&FromWorker::Output(Stream::Stdout, vec![0; room - overhead])).unwrap();
 
         assert_eq!(link.try_send_room(), 0);
+    }
+
+    #[test]
+    fn who_is_woken_for_nothing_keeps_the_memory_of_a_large_message() {
+        let (mut broker, mut link) = ends();
+        link.patience = Duration::from_secs(600);
+        let worker = thread::spawn(move || {
+            let ToWorker::Stdin(bytes) = link.receive().unwrap() else { panic!("something else") };
+            link.send(&FromWorker::Output(Stream::Stdout, vec![0])).unwrap();
+            let next = link.receive_request(&mut Vec::new()).unwrap();
+            assert_eq!(next, Heard::Other(ToWorker::StdinEnd));
+            (link.messages.largest(), bytes.len())
+        });
+
+        broker.send(&ToWorker::Stdin(vec![7; 2 * LARGE])).unwrap();
+        while !broker.flush().unwrap() {
+            thread::yield_now();
+        }
+        // Each on its own, and the worker is asleep in between.
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(broker_receives(&mut broker), FromWorker::Output(Stream::Stdout, vec![0]));
+        assert_eq!(broker.try_receive::<FromWorker>().unwrap(), None);
+        thread::sleep(Duration::from_millis(20));
+        broker.send(&ToWorker::StdinEnd).unwrap();
+
+        let (largest, bytes) = worker.join().unwrap();
+        assert!(largest >= bytes, "forgot that a message had {bytes} bytes");
     }
 
     #[test]

@@ -157,8 +157,9 @@ impl Floor {
     fn spin_through(&mut self, payload: &[u8], batches: usize, batch: u32) -> Result<Vec<Duration>, Error> {
         self.shared.word(ORDER).store(SPIN, Relaxed);
         self.ring()?;
-        // Until both are awake.
+        // Until both are awake, and have seen the payload's memory.
         self.batch(payload.get(..64).unwrap_or(payload), WARM_UP)?;
+        self.batch(payload, 1)?;
         let times = (0..batches).map(|_| self.batch(payload, batch)).collect::<Result<_, _>>()?;
         self.ask(REST)?;
         Ok(times)
