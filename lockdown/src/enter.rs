@@ -3,7 +3,7 @@
 use crate::{
     control::Control,
     fault::{Fault, Step},
-    fork_parent::{self, PARENT_FD},
+    fork_parent::{self, PARENT_FD, Surroundings},
     layers::{
         capabilities, core_scheduling, descriptors, hostname, inherited_state, landlock_fs, landlock_scope,
         landlock_tcp, mdwe, nested, net_namespace, no_new_privs, not_dumpable, pid_namespace, rlimits, root, seccomp,
@@ -58,11 +58,10 @@ pub fn enter_and_prepare<U, T>(
     prepare: impl FnOnce(Prepare, U) -> T,
 ) -> (Locked, Option<T>) {
     // A fork parent has no control socket. Its children have, and go on here.
-    if !sys_unsafe::is_open(CONTROL_FD)
-        && let Ok(socket) = sys_unsafe::adopt(PARENT_FD)
-    {
-        fork_parent::serve(socket);
-    }
+    let around = match sys_unsafe::is_open(CONTROL_FD) {
+        false if let Ok(socket) = sys_unsafe::adopt(PARENT_FD) => Ok(fork_parent::serve(socket)),
+        _ => Surroundings::of_the_host(),
+    };
     let control = match Control::adopt() {
         Ok(control) => control,
         Err(_) => {
@@ -70,7 +69,7 @@ pub fn enter_and_prepare<U, T>(
             std::process::exit(2);
         }
     };
-    match lock_down(&control, roles, unfiltered) {
+    match lock_down(&control, roles, around, unfiltered) {
         Ok((link, closing, ahead)) => {
             let prepared = ahead.map(|(what, unfiltered)| prepare(what, unfiltered));
             match control.load() {
@@ -93,6 +92,7 @@ type Ahead<U> = Option<(Prepare, U)>;
 fn lock_down<U>(
     control: &Control,
     roles: &[Role],
+    around: nix::Result<Surroundings>,
     unfiltered: impl FnOnce(&Prepare) -> U,
 ) -> Result<(Link, Closing, Ahead<U>), SetupFailure> {
     // 1. Everything that this process will ever know, in one message.
@@ -104,13 +104,15 @@ fn lock_down<U>(
     let trees = trees.collect::<Result<Vec<_>, _>>().step("granted mounts").map_err(|f| f.into_failure(None))?;
 
     // 2. What fork and execve handed down; while /proc can still be reached.
-    ledger.layer(Layer::InheritedState, inherited_state::apply, inherited_state::probe)?;
+    let Surroundings { proc, root: old_root } = around.step("open(\"/proc\")").map_err(|f| f.into_failure(None))?;
+    ledger.layer(Layer::InheritedState, || inherited_state::apply(&proc), || inherited_state::probe(&proc))?;
 
     // 3. The namespaces' contents; while we still have capabilities in them. The broker compares the namespaces from outside.
     let own = ledger.wants(Layer::NamespaceUser);
-    ledger.layer(Layer::NamespaceNested, || nested::apply(own), nested::probe)?;
+    ledger.layer(Layer::NamespaceNested, || nested::apply(own, &proc), || nested::probe(&proc))?;
+    drop(proc);
     ledger.layer(Layer::NamespaceUts, || hostname::apply(&a.host_name), || hostname::probe(&a.host_name))?;
-    ledger.layer(Layer::NamespaceMount, || root::apply(&a.root, trees), || root::probe(&a.root))?;
+    ledger.layer(Layer::NamespaceMount, || root::apply(&a.root, trees, old_root), || root::probe(&a.root))?;
     ledger.layer(Layer::NamespacePid, || Ok(()), pid_namespace::probe)?;
 
     // 4. The rings, then every descriptor at its listed number and nothing else open.

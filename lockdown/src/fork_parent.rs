@@ -4,8 +4,9 @@
 //! starts one parent for each program and asks it for children, which are the launcher's (CLONE_PARENT): it reaps them, and this
 //! process need not know when they end.
 //!
-//! A parent holds nothing that must not be shared: no random state, no epoll, no Landlock domain, no descriptor but its socket
-//! and the net namespace that it is in, which none of its children keeps; no word of any policy or plugin; it has one thread, and has done nothing but wait here. What its children do have in common
+//! A parent holds nothing that must not be shared: no random state, no epoll, no Landlock domain, no descriptor but its socket,
+//! the net namespace that it is in and a procfs, which none of its children keeps; no word of any policy or plugin; it has one thread, and has done nothing but wait here.
+//! Where the launcher has the privilege, it sees no file of the host any more. What its children do have in common
 //! is their address layout, their stack canary and whatever is drawn once for a process: `process.start` of a policy says
 //! whether that is good enough.
 
@@ -13,6 +14,8 @@ use crate::{
     auxv,
     child::{Child, INSIDE, LIFTED},
     fault::Step,
+    layers::root::{self, OldRoot},
+    proc::Proc,
     sys_unsafe,
 };
 use bulkhead_shared::{codec, packet};
@@ -51,6 +54,30 @@ pub struct Order {
     pub net: bool,
 }
 
+/// What a process has around it when its lock-down begins.
+pub struct Surroundings {
+    /// A procfs to ask.
+    pub proc: Proc,
+    /// Its root.
+    pub root: OldRoot,
+}
+
+impl Surroundings {
+    /// Those of a process that was executed.
+    pub fn of_the_host() -> nix::Result<Surroundings> {
+        Ok(Surroundings { proc: Proc::mounted()?, root: OldRoot::Host })
+    }
+
+    /// Leaves the host's files behind, for oneself and all children. Without privilege everything stays as it is, and children copy
+    /// the mounts of the host, as those do that are executed.
+    fn leave_host(self) -> Surroundings {
+        match Proc::detached() {
+            Ok(proc) if root::leave_host().is_ok() => Surroundings { proc, root: OldRoot::Empty },
+            _ => self,
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Forked {
@@ -68,7 +95,7 @@ pub enum Forked {
 
 /// Forks children until the launcher closes the socket. Returns in the children only, each of which is settled: what comes next
 /// is its lock-down.
-pub fn serve(socket: OwnedFd) {
+pub fn serve(socket: OwnedFd) -> Surroundings {
     let Ok(socket) = sys_unsafe::lift(socket, LIFTED) else { sys_unsafe::exit_now(1) };
     // The kernel has left on the stack as whom this process was executed. Its children all have a namespace with one id.
     let Ok(()) = auxv::tell(INSIDE) else { sys_unsafe::exit_now(1) };
@@ -78,6 +105,11 @@ pub fn serve(socket: OwnedFd) {
     prepare_children();
     let home = open("/proc/self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok();
     let home = home.and_then(|home| sys_unsafe::lift(home, LIFTED).ok());
+    let around = Surroundings::of_the_host().and_then(|host| {
+        let Surroundings { proc, root } = host.leave_host();
+        Ok(Surroundings { proc: proc.lift(LIFTED)?, root })
+    });
+    let Ok(around) = around else { sys_unsafe::exit_now(1) };
     loop {
         let Ok((bytes, descriptors)) = packet::receive(socket.as_fd(), MAX_BYTES, packet::MAX_DESCRIPTORS) else {
             // The launcher needs no parent any more.
@@ -104,7 +136,7 @@ pub fn serve(socket: OwnedFd) {
                 let child = Child { go, control, trees, cgroups, cgroup_namespace: order.cgroup_namespace };
                 match child.settle().and_then(|()| sys_unsafe::see_own_proc().step("prctl(PR_SET_DUMPABLE)")) {
                     // Closing `failed` says that nothing did.
-                    Ok(()) => return,
+                    Ok(()) => return around,
                     Err(fault) => {
                         let _ = nix::unistd::write(&failed, fault.to_string().as_bytes());
                         sys_unsafe::exit_now(1)

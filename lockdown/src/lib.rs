@@ -21,6 +21,7 @@ mod ledger;
 pub mod link;
 #[path = "net_unsafe.rs"]
 pub mod net;
+pub mod proc;
 #[path = "quota_unsafe.rs"]
 pub mod quota;
 #[path = "sacrifice_unsafe.rs"]

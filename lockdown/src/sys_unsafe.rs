@@ -94,6 +94,21 @@ pub fn clone_mount(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_open_tree, directory.as_raw_fd(), c"".as_ptr(), flags) })
 }
 
+/// fsopen(2), fsconfig(2), fsmount(2): a new file system of this kind, without options, mounted nowhere.
+pub fn detached_mount(kind: &CStr) -> Result<OwnedFd> {
+    const FSOPEN_CLOEXEC: libc::c_uint = 1;
+    const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+    const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+    let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+    // SAFETY: `kind` is a terminated string that outlives the call.
+    let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
+    let none = ptr::null::<libc::c_void>();
+    // SAFETY: this command takes neither key nor value.
+    Errno::result(unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, none, none, 0) })?;
+    // SAFETY: numbers only.
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attributes) })
+}
+
 /// mount_setattr(2) on a mount by descriptor. `userns` makes it idmapped.
 pub fn set_mount_attributes(mount: BorrowedFd<'_>, set: u64, userns: Option<BorrowedFd<'_>>) -> Result<()> {
     let attributes = libc::mount_attr {

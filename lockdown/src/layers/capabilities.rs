@@ -15,12 +15,13 @@ const SECUREBITS: u64 = 0b1110_1111;
 /// The capabilities that the steps before this one need: mounts and host name (CAP_SYS_ADMIN), and emptying the bounding set
 /// (CAP_SETPCAP).
 const FOR_SETUP: u64 = 1 << 21 | 1 << 8;
-/// CAP_SYS_RESOURCE, for the limits of a user namespace: of one's own, and never of the host's.
-const FOR_LIMITS: u64 = 1 << 24;
+/// Those that it needs in a user namespace of its own, and never in the host's: CAP_SYS_RESOURCE for that namespace's limits,
+/// CAP_SYS_CHROOT for its root.
+const FOR_OWN: u64 = 1 << 24 | 1 << 18;
 
 /// Raises the set-up capabilities into the ambient set, so that they survive the execve of a non-root id.
 pub fn keep_for_setup(own_namespace: bool) -> Result<(), Fault> {
-    let kept = if own_namespace { FOR_SETUP | FOR_LIMITS } else { FOR_SETUP };
+    let kept = if own_namespace { FOR_SETUP | FOR_OWN } else { FOR_SETUP };
     sys_unsafe::set_capabilities(CapabilitySets { effective: kept, permitted: kept, inheritable: kept })
         .step("capset for set-up")?;
     for number in (0..=LAST).filter(|n| kept & 1 << n != 0) {

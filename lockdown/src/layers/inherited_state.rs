@@ -2,6 +2,7 @@
 
 use crate::{
     fault::{Fault, Step},
+    proc::Proc,
     sys_unsafe,
 };
 use nix::{
@@ -14,8 +15,8 @@ use nix::{
     unistd::{Pid, getpid, getsid, setsid},
 };
 
-/// Resets what fork and execve hand down. Runs while the host's /proc is still reachable.
-pub fn apply() -> Result<(), Fault> {
+/// Resets what fork and execve hand down. Runs while /proc is still reachable.
+pub fn apply(proc: &Proc) -> Result<(), Fault> {
     // A child in a new user namespace could read the keys of the broker's session otherwise.
     match sys_unsafe::join_fresh_session_keyring() {
         // A kernel without keyrings has none to inherit.
@@ -32,7 +33,7 @@ pub fn apply() -> Result<(), Fault> {
         }
     }
     // When the host runs out of memory, a worker goes first. Raising the score needs no privilege.
-    std::fs::write("/proc/self/oom_score_adj", "1000").step("write /proc/self/oom_score_adj")?;
+    proc.write("self/oom_score_adj", "1000").step("write /proc/self/oom_score_adj")?;
     // READ_IMPLIES_EXEC or a fixed address layout would survive execve.
     personality::set(Persona::empty()).step("personality(0)")?;
     sys_unsafe::ordinary_scheduling().step("sched_setscheduler(SCHED_OTHER)")?;
@@ -51,11 +52,11 @@ pub fn apply() -> Result<(), Fault> {
 }
 
 /// Reads it all back.
-pub fn probe() -> Result<String, Fault> {
+pub fn probe(proc: &Proc) -> Result<String, Fault> {
     if std::env::vars_os().next().is_some() {
         return Err(Fault::new("environment", "is not empty"));
     }
-    let score = std::fs::read_to_string("/proc/self/oom_score_adj").step("read /proc/self/oom_score_adj")?;
+    let score = proc.read("self/oom_score_adj").step("read /proc/self/oom_score_adj")?;
     if score.trim() != "1000" {
         return Err(Fault::new("oom_score_adj", format!("is {}", score.trim())));
     }

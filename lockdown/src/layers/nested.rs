@@ -2,18 +2,20 @@
 //! (namespaces(7), /proc/sys/user). A process has every capability in a user namespace that it has just made, and with them most
 //! of the kernel's code that is meant for root.
 
-use crate::fault::{Fault, Step};
+use crate::{
+    fault::{Fault, Step},
+    proc::Proc,
+};
 use nix::{
     errno::Errno,
     sched::{CloneFlags, unshare},
 };
-use std::fs;
 
-const LIMIT: &str = "/proc/sys/user/max_user_namespaces";
+const LIMIT: &str = "sys/user/max_user_namespaces";
 
-/// Sets the limit to none. It is that of our own user namespace: CAP_SYS_RESOURCE in it, and the host's /proc, are still there.
+/// Sets the limit to none. It is that of our own user namespace: CAP_SYS_RESOURCE in it, and /proc, are still there.
 /// `own` says whether one was to be made for this process.
-pub fn apply(own: bool) -> Result<(), Fault> {
+pub fn apply(own: bool, proc: &Proc) -> Result<(), Fault> {
     let none = || {
         Fault::new("look for its user namespace", "this process is in no user namespace of its own")
             .with_cure("the layer needs namespace.user")
@@ -23,21 +25,21 @@ pub fn apply(own: bool) -> Result<(), Fault> {
         return Err(none());
     }
     // The launcher maps one id, the host all of them.
-    let map = fs::read_to_string("/proc/self/uid_map").step("read /proc/self/uid_map")?;
+    let map = proc.read("self/uid_map").step("read /proc/self/uid_map")?;
     if map.split_whitespace().nth(2) != Some("1") || map.lines().count() != 1 {
         return Err(none());
     }
-    fs::write(LIMIT, "0").map_err(|e| {
-        Fault::new(format!("write {LIMIT}"), e)
+    proc.write(LIMIT, "0").map_err(|e| {
+        Fault::new(format!("write /proc/{LIMIT}"), e)
             .with_cure("a container may have mounted /proc/sys read-only: start it with a writable one")
     })
 }
 
 /// Reads it back, and tries to make one.
-pub fn probe() -> Result<String, Fault> {
-    let limit = fs::read_to_string(LIMIT).step(&format!("read {LIMIT}"))?;
+pub fn probe(proc: &Proc) -> Result<String, Fault> {
+    let limit = proc.read(LIMIT).step(&format!("read /proc/{LIMIT}"))?;
     if limit.trim() != "0" {
-        return Err(Fault::new(LIMIT, format!("is {}", limit.trim())));
+        return Err(Fault::new(format!("/proc/{LIMIT}"), format!("is {}", limit.trim())));
     }
     match unshare(CloneFlags::CLONE_NEWUSER) {
         Err(Errno::ENOSPC) => Ok("unshare(CLONE_NEWUSER) gave ENOSPC".to_owned()),

@@ -9,8 +9,9 @@ use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
     mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
     sys::stat::{Mode, mkdirat},
-    unistd::{fchdir, pivot_root},
+    unistd::{chroot, fchdir, pivot_root},
 };
 use std::{
     ffi::CString,
@@ -20,23 +21,40 @@ use std::{
 /// Where the new root is mounted before it becomes the root: a directory that every Linux host has, and that nothing of
 /// ours needs any more.
 const STAGE: &str = "/proc";
+/// The same below a root that [`leave_host`] has made.
+const STAGE_THERE: &str = "proc";
+const FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC);
+
+/// What is the root until there is a new one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum OldRoot {
+    /// The host's.
+    Host,
+    /// The one that [`leave_host`] has made.
+    Empty,
+}
+
+/// Puts this process into a mount namespace with one read-only directory, in which there is another, [`STAGE`], where its children
+/// make their roots: they have no mounts of the host to copy and to take off.
+///
+/// Needs CAP_SYS_ADMIN. Where it fails the root is what it was.
+pub fn leave_host() -> Result<(), Fault> {
+    unshare(CloneFlags::CLONE_NEWNS).step("unshare(CLONE_NEWNS)")?;
+    make_private()?;
+    let new_root = mount_stage("size=4k,nr_inodes=4,mode=0755")?;
+    mkdirat(&new_root, STAGE_THERE, Mode::from_bits_truncate(0o755)).step("mkdir /proc")?;
+    take_root(new_root, OldRoot::Host)
+}
 
 /// Replaces the root by an empty tmpfs with the detached mounts attached at `/grant/N`, and `/tmp` where one is wanted.
 ///
-/// Needs a mount namespace of our own and CAP_SYS_ADMIN in it.
-pub fn apply(root: &Root, trees: Vec<OwnedFd>) -> Result<(), Fault> {
-    // Nothing mounted from here on may reach the host. The namespace was copied, so its mounts may be shared.
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .step("mount(\"/\", MS_REC|MS_PRIVATE)")?;
-
+/// Needs a mount namespace of our own, CAP_SYS_ADMIN and CAP_SYS_CHROOT in it.
+pub fn apply(root: &Root, trees: Vec<OwnedFd>, old: OldRoot) -> Result<(), Fault> {
+    make_private()?;
     // The root holds directories only: a few KiB and as many inodes as there are mount points.
     let inodes = trees.len() + 8;
-    let options = format!("size=16k,nr_inodes={inodes},mode=0755");
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("tmpfs"), STAGE, Some("tmpfs"), flags, Some(options.as_str())).step("mount tmpfs for the empty root")?;
-    let directory = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let new_root = open(STAGE, directory | OFlag::O_PATH, Mode::empty()).step("open the empty root")?;
-
+    let new_root = mount_stage(&format!("size=16k,nr_inodes={inodes},mode=0755"))?;
     if !trees.is_empty() {
         mkdirat(&new_root, "grant", Mode::from_bits_truncate(0o755)).step("mkdir /grant")?;
     }
@@ -50,20 +68,41 @@ pub fn apply(root: &Root, trees: Vec<OwnedFd>) -> Result<(), Fault> {
     if let Some(size) = root.tmp {
         mkdirat(&new_root, "tmp", Mode::from_bits_truncate(0o700)).step("mkdir /tmp")?;
         let options = format!("size={size},nr_inodes=65536,mode=0700");
-        mount(Some("tmpfs"), format!("{STAGE}/tmp").as_str(), Some("tmpfs"), flags, Some(options.as_str()))
+        mount(Some("tmpfs"), format!("{STAGE}/tmp").as_str(), Some("tmpfs"), FLAGS, Some(options.as_str()))
             .step("mount tmpfs at /tmp")?;
     }
+    take_root(new_root, old)
+}
 
-    // pivot_root(2), "pivot_root(".", ".")": the old root ends up below the new one at the same place, and is taken off.
+/// Nothing mounted from here on may reach the host. The namespace was copied, so its mounts may be shared.
+fn make_private() -> Result<(), Fault> {
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .step("mount(\"/\", MS_REC|MS_PRIVATE)")
+}
+
+fn mount_stage(options: &str) -> Result<OwnedFd, Fault> {
+    mount(Some("tmpfs"), STAGE, Some("tmpfs"), FLAGS, Some(options)).step("mount tmpfs for the empty root")?;
+    open(STAGE, DIRECTORY | OFlag::O_PATH, Mode::empty()).step("open the empty root")
+}
+
+/// Makes it the root, read-only.
+fn take_root(new_root: OwnedFd, old: OldRoot) -> Result<(), Fault> {
     fchdir(&new_root).step("fchdir to the empty root")?;
-    pivot_root(".", ".").step("pivot_root")?;
-    umount2(".", MntFlags::MNT_DETACH).step("umount2 of the old root")?;
+    match old {
+        // pivot_root(2), "pivot_root(".", ".")": the old root ends up below the new one at the same place, and is taken off.
+        OldRoot::Host => {
+            pivot_root(".", ".").step("pivot_root")?;
+            umount2(".", MntFlags::MNT_DETACH).step("umount2 of the old root")?;
+        }
+        // To take it off waits for a grace period of RCU, a tenth of a millisecond. What would be found there by one who left
+        // this root is an empty, read-only directory; and the capability to leave it is gone in a moment.
+        OldRoot::Empty => chroot(".").step("chroot")?,
+    }
     nix::unistd::chdir("/").step("chdir(\"/\")")?;
     // Read-only last: the directories above had to be made first.
-    let root = open("/", directory | OFlag::O_PATH, Mode::empty()).step("open(\"/\")")?;
     let attributes =
         libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
-    sys_unsafe::set_mount_attributes(root.as_fd(), attributes, None).step("mount_setattr(\"/\", RDONLY)")
+    sys_unsafe::set_mount_attributes(new_root.as_fd(), attributes, None).step("mount_setattr(\"/\", RDONLY)")
 }
 
 /// Looks for anything in the root that was not put there, and tries to write.
@@ -76,8 +115,7 @@ pub fn probe(root: &Root) -> Result<String, Fault> {
         expected.push("tmp".to_owned());
     }
     let mut seen = Vec::new();
-    let directory = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut entries = nix::dir::Dir::open("/", directory, Mode::empty()).step("read the root directory")?;
+    let mut entries = nix::dir::Dir::open("/", DIRECTORY, Mode::empty()).step("read the root directory")?;
     for entry in entries.iter() {
         let name = entry.step("read the root directory")?.file_name().to_string_lossy().into_owned();
         if name != "." && name != ".." {

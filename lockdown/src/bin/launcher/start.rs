@@ -95,8 +95,9 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Res
     let refused = |e| namespace_fault(e, rootless).into_failure(Some(Layer::NamespaceUser));
     let wanted = request.namespaces;
     let cgroup_directory = cgroup.as_ref().map(AsFd::as_fd);
+    // The children of a parent have clocks, a user namespace and a mount namespace of their own.
+    let forks = wanted.user && wanted.time && wanted.mount && request.fork.is_some();
     // One that nobody has been in, if one is ready. Without privilege a parent cannot enter it.
-    let forks = wanted.user && wanted.time && request.fork.is_some();
     let ready = if wanted.net == Net::Own && forks && !rootless { host.nets.own() } else { None };
     let shared = match wanted.net {
         Net::Host => None,
@@ -111,7 +112,7 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Res
         }
     };
     // A parent may have lost by its execve what makes namespaces without a user namespace around them. The clocks of its children
-    // are its own.
+    // are its own, and the host's files are not to be seen where it is.
     let forked = request.fork.filter(|_| forks).and_then(|how| {
         let order = Order {
             flags: flags(wanted, ready.is_none()),
