@@ -202,8 +202,12 @@ pub fn signals_are_default() -> Result<bool> {
     }
 }
 
-/// sched_setscheduler(2) back to SCHED_OTHER, and nice 0 where it can be had.
+/// sched_setscheduler(2) back to SCHED_OTHER. Whoever is there already is not put at the end of the queue.
 pub fn ordinary_scheduling() -> Result<()> {
+    // SAFETY: takes a number and touches no memory.
+    if Errno::result(unsafe { libc::sched_getscheduler(0) })? == libc::SCHED_OTHER {
+        return Ok(());
+    }
     let parameter = libc::sched_param { sched_priority: 0 };
     // SAFETY: `parameter` outlives the call.
     Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameter) }).map(drop)

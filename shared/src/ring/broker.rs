@@ -184,7 +184,7 @@ struct Doorbell(TimerFd);
 
 impl Waker<OwnMapping> for Doorbell {
     fn wake(&mut self, own: &OwnMapping, by: Wake) -> Result<(), Error> {
-        if by.contains(Wake::FUTEX) {
+        if by.contains(Wake::BY_FUTEX) {
             own.wake(Word::Events).map_err(|source| Error::System { call: "futex(FUTEX_WAKE)", source })?;
         }
         if by.contains(Wake::DOORBELL) {

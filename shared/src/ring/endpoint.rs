@@ -243,8 +243,9 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
             self.own.store(Word::Consumed, self.received);
             self.told_received = self.received;
         }
+        let wrote = self.sent != self.told_sent;
         // This word and the next are in one cache line, for which the peer may be waiting: nothing stands in between.
-        if self.sent != self.told_sent {
+        if wrote {
             self.own.store(Word::Produced, self.sent);
             self.told_sent = self.sent;
         }
@@ -253,7 +254,8 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         // Pairs with the fence in `announce`: either the peer sees these words when it looks once more, or its waiting word
         // is seen here.
         self.own.fence();
-        self.peer_waits()
+        let by = self.peer_waits()?;
+        Ok(if wrote { by } else { by.for_room() })
     }
 
     /// How the peer is to be woken.

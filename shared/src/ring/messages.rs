@@ -376,13 +376,13 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
             if let Some(message) = self.try_receive()? {
                 return Ok(message);
             }
-            self.sleep_unless(None, |ready| ready.data)?;
+            self.sleep_for_data(None)?;
         }
     }
 
     /// Sleeps until there is something to receive, or for so long; may return for no reason.
     pub fn sleep_for_data(&mut self, most: Option<Duration>) -> Result<(), Error> {
-        self.sleep_unless(most, |ready| ready.data)
+        self.sleep_unless(Wake::FUTEX_FOR_DATA, most, |ready| ready.data)
     }
 
     /// Sends a message, and sleeps until there was room for all of it.
@@ -396,14 +396,19 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
 
     /// Sleeps until there is room for some of what is queued; may return for no reason.
     pub fn sleep_for_room(&mut self) -> Result<(), Error> {
-        self.sleep_unless(None, |ready| ready.room)
+        self.sleep_unless(Wake::FUTEX, None, |ready| ready.room)
     }
 
-    /// Sleeps on the peer's events word until it publishes something, unless what is wanted is there already.
-    fn sleep_unless(&mut self, most: Option<Duration>, wanted: impl FnOnce(Ready) -> bool) -> Result<(), Error> {
+    /// Sleeps on the peer's events word until it is woken by this way, unless what is wanted is there already.
+    fn sleep_unless(
+        &mut self,
+        by: Wake,
+        most: Option<Duration>,
+        wanted: impl FnOnce(Ready) -> bool,
+    ) -> Result<(), Error> {
         self.publish()?;
         // Beside how it waits otherwise: what the peer publishes while this sleeps still rings the doorbell.
-        let seen = self.endpoint.announce(self.resting | Wake::FUTEX);
+        let seen = self.endpoint.announce(self.resting | by);
         let ready = self.ready();
         let slept = match ready {
             Ok(ready) if !wanted(ready) => self.endpoint.sleep(seen, most),

@@ -144,7 +144,7 @@ struct Wakes(Bell);
 
 impl Waker<Model> for Wakes {
     fn wake(&mut self, own: &Model, by: Wake) -> Result<(), Error> {
-        if by.contains(Wake::FUTEX) {
+        if by.contains(Wake::BY_FUTEX) {
             own.wake(Word::Events).unwrap();
         }
         if by.contains(Wake::DOORBELL | Wake::BELL) {

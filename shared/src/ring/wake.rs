@@ -17,8 +17,12 @@ impl Wake {
     pub const DOORBELL: Wake = Wake(2);
     /// The eventfd: the broker in its epoll.
     pub const BELL: Wake = Wake(4);
+    /// As [`Wake::FUTEX`], but not for room that was made: a worker that waits to be called, and has no use for it.
+    pub const FUTEX_FOR_DATA: Wake = Wake(8);
+    /// Both for which there is a sleeper on the events word.
+    pub const BY_FUTEX: Wake = Wake(Wake::FUTEX.0 | Wake::FUTEX_FOR_DATA.0);
     /// All by which a worker may wait.
-    pub const OF_A_WORKER: Wake = Wake(Wake::FUTEX.0 | Wake::DOORBELL.0);
+    pub const OF_A_WORKER: Wake = Wake(Wake::BY_FUTEX.0 | Wake::DOORBELL.0);
     /// All by which the broker may wait.
     pub const OF_THE_BROKER: Wake = Wake::BELL;
 
@@ -32,7 +36,12 @@ impl Wake {
         (word & !permitted.0 == 0).then_some(Wake(word))
     }
 
-    /// Whether that way is among these.
+    /// Those of these that are for room, too.
+    pub(super) const fn for_room(self) -> Wake {
+        Wake(self.0 & !Wake::FUTEX_FOR_DATA.0)
+    }
+
+    /// Whether that way, or one of those, is among these.
     pub const fn contains(self, way: Wake) -> bool {
         self.0 & way.0 != 0
     }

@@ -153,6 +153,22 @@ fn nothing_is_seen_before_it_is_published() {
 }
 
 #[test]
+fn who_waits_for_data_is_not_woken_for_room() {
+    let (mut broker, mut worker) = sides_at(64, 0, 0);
+    assert_eq!(worker.try_send_frame(b"a", Part::Last), Ok(true));
+    assert_eq!(worker.publish(), Ok(Wake::NONE));
+    worker.announce(Wake::FUTEX_FOR_DATA | Wake::DOORBELL);
+
+    assert_eq!(broker.look(), Ok(true));
+    let mut received = Vec::new();
+    assert!(take(&mut broker, &mut received).unwrap().is_some());
+    assert_eq!(broker.publish(), Ok(Wake::DOORBELL));
+
+    assert_eq!(broker.try_send_frame(b"b", Part::Last), Ok(true));
+    assert_eq!(broker.publish(), Ok(Wake::FUTEX_FOR_DATA | Wake::DOORBELL));
+}
+
+#[test]
 fn a_publication_says_how_the_peer_waits() {
     for (how, word) in [(Wake::NONE, 0), (Wake::FUTEX, 1), (Wake::DOORBELL, 2), (Wake::FUTEX | Wake::DOORBELL, 3)] {
         let (mut broker, mut worker) = sides_at(64, 0, 0);

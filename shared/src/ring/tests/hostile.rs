@@ -77,7 +77,7 @@ fn every_word_with_every_value_at_every_time_is_survived() {
                     Word::Consumed => {
                         value % 8 == 0 && (taken(time.saturating_sub(1))..=taken(time + 1)).contains(&value)
                     }
-                    Word::Waiting => value <= 3,
+                    Word::Waiting => value & !Wake::OF_A_WORKER.word() == 0,
                     Word::Events => true,
                 };
                 assert_eq!(result.is_ok(), harmless, "{word:?} = {value} after {time} turns: {result:?}");
@@ -361,7 +361,7 @@ fn memory_that_changes_all_the_time_is_survived() {
                     hostile.store_unit((next() % RING) as usize & !7, head(next() % 80, next() % 2));
                     hostile.store(Word::Produced, (next() % (RING + 16)) & !7);
                     hostile.store(Word::Consumed, (next() % 80) & !7);
-                    hostile.store(Word::Waiting, next() % 4);
+                    hostile.store(Word::Waiting, next() & Wake::OF_A_WORKER.word());
                 }
             });
             for _ in 0..50 {

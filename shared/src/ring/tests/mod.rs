@@ -24,7 +24,7 @@ struct Sleepers;
 
 impl Waker<OwnMapping> for Sleepers {
     fn wake(&mut self, own: &OwnMapping, by: Wake) -> Result<(), Error> {
-        if by.contains(Wake::FUTEX) {
+        if by.contains(Wake::BY_FUTEX) {
             own.wake(Word::Events).unwrap();
         }
         Ok(())
