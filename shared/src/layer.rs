@@ -35,7 +35,7 @@ layers! {
     CgroupIo = "cgroup.io", "Bounds the bandwidth to block devices.";
     NamespaceUser = "namespace.user", "The worker's ids mean nothing outside (user_namespaces(7)).";
     NamespacePid = "namespace.pid", "The worker sees and signals no process but itself (pid_namespaces(7)).";
-    NamespaceMount = "namespace.mount", "The worker's file system is an empty, read-only root with the granted directories (mount_namespaces(7), pivot_root(2)).";
+    NamespaceMount = "namespace.mount", "The worker's file system is an empty, read-only root with the granted directories (mount_namespaces(7), pivot_root(2), chroot(2)).";
     NamespaceNet = "namespace.net", "The worker has no network interface that is up (network_namespaces(7)).";
     NamespaceIpc = "namespace.ipc", "The worker sees no System V or POSIX queue, semaphore or segment of the host (ipc_namespaces(7)).";
     NamespaceUts = "namespace.uts", "The worker sees a fixed host name (uts_namespaces(7)).";

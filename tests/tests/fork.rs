@@ -12,12 +12,16 @@ use bulkhead_tests::{
     skip,
 };
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        statfs::{PROC_SUPER_MAGIC, statfs},
+    },
     unistd::Pid,
 };
 use std::{
     fs,
     os::unix::fs::symlink,
+    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
     time::{Duration, Instant},
@@ -183,23 +187,59 @@ fn a_parent_ends_with_its_broker() {
 }
 
 #[test]
-fn a_parent_has_nothing_open_but_its_socket_and_the_net_namespace_that_it_is_in() {
-    let Some(_alone) = alone("a_parent_has_nothing_open_but_its_socket_and_the_net_namespace_that_it_is_in") else {
-        return;
-    };
+fn a_parent_has_nothing_open_but_its_socket_its_net_namespace_and_a_procfs() {
+    let Some(_alone) = alone("a_parent_has_nothing_open_but_its_socket_its_net_namespace_and_a_procfs") else { return };
     let broker = broker();
     let _plugin = load(&broker, "scalars", StartBy::Fork);
     let parent = parent_beside(worker());
 
-    let open = fs::read_dir(format!("/proc/{parent}/fd")).unwrap();
+    let descriptors = || fs::read_dir(format!("/proc/{parent}/fd")).unwrap().map(|entry| entry.unwrap().path());
     let open: Vec<String> =
-        open.map(|entry| fs::read_link(entry.unwrap().path()).unwrap().to_string_lossy().into_owned()).collect();
+        descriptors().map(|path| fs::read_link(path).unwrap().to_string_lossy().into_owned()).collect();
 
     let sockets = open.iter().filter(|what| what.starts_with("socket:")).count();
     let null = open.iter().filter(|what| *what == "/dev/null").count();
     let own = fs::read_link(format!("/proc/{parent}/ns/net")).unwrap().to_string_lossy().into_owned();
     let home = open.iter().filter(|what| **what == own).count();
-    assert_eq!((sockets, null, home, open.len()), (1, 3, 1, 5), "{open:?}");
+    let procfs = |path: &PathBuf| statfs(path).is_ok_and(|kind| kind.filesystem_type() == PROC_SUPER_MAGIC);
+    // The root of one that is mounted nowhere: what is in the namespace of a process is not on it.
+    let proc = descriptors().filter(|path| path.is_dir() && procfs(path)).count();
+    assert_eq!((sockets, null, home, proc, open.len()), (1, 3, 1, 1, 6), "{open:?}");
+}
+
+#[test]
+fn a_parent_sees_no_file_of_the_host() {
+    let Some(_alone) = alone("a_parent_sees_no_file_of_the_host") else { return };
+    let broker = broker();
+    let _plugin = load(&broker, "scalars", StartBy::Fork);
+    let parent = parent_beside(worker());
+
+    // What its children copy, and leave by chroot(2): a directory for their own root, and nothing else.
+    let mounts = fs::read_to_string(format!("/proc/{parent}/mountinfo")).unwrap();
+    assert_eq!(mounts.lines().count(), 1, "{mounts}");
+    assert!(mounts.contains(" / / ro,nosuid,nodev,noexec") && mounts.contains(" - tmpfs "), "{mounts}");
+    let names = |path: &str| -> Vec<String> {
+        let entries = fs::read_dir(format!("/proc/{parent}/root/{path}")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    };
+    assert_eq!(names(""), ["proc"]);
+    assert!(names("proc").is_empty());
+}
+
+#[test]
+fn a_forked_worker_has_one_mount_as_an_executed_one_has() {
+    let Some(_alone) = alone("a_forked_worker_has_one_mount_as_an_executed_one_has") else { return };
+    let broker = broker();
+    for start in [StartBy::Fork, StartBy::Exec] {
+        let plugin = load(&broker, "scalars", start);
+        let worker = worker();
+
+        let mounts = fs::read_to_string(format!("/proc/{worker}/mountinfo")).unwrap();
+
+        assert_eq!(mounts.lines().count(), 1, "{start:?}: {mounts}");
+        assert!(mounts.contains(" / ro,nosuid,nodev,noexec"), "{start:?}: {mounts}");
+        drop(plugin);
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `namespace.mount`: an empty, read-only root with the granted directories in it (mount_namespaces(7), pivot_root(2)).
+//! `namespace.mount`: an empty, read-only root with the granted directories in it (mount_namespaces(7), pivot_root(2),
+//! chroot(2)).
 
 use crate::{
     fault::{Fault, Step},
