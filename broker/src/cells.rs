@@ -19,13 +19,17 @@ use crate::{
     class::Class,
     filter,
     launcher::Launcher,
-    memfd::Digest,
     process::{Process, Spec},
     programs::Programs,
     spec,
 };
-use bulkhead_shared::{codec, message::setup::Prepare, outcome::Outcome, policy::Policy};
+use bulkhead_shared::{
+    message::setup::{Load, Prepare},
+    outcome::Outcome,
+    policy::Policy,
+};
 use std::{
+    os::fd::BorrowedFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -37,14 +41,19 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// What makes a worker what it is before its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key(Digest);
+struct Key {
+    /// Has the program, the filters, the limits of the process and the layers.
+    class: Class,
+    limits: Limits,
+    tmp: Option<u64>,
+    max_message: u64,
+    prepare: Prepare,
+}
 
 impl Key {
-    fn of(class: &Class, policy: &Policy, prepare: &Prepare) -> Option<Key> {
-        // The class has the program, the filters, the limits of the process and the layers.
-        let limits = format!("{:?}", Limits::worker(policy));
-        let all = (class.to_string(), limits, policy.filesystem.tmp, policy.invocation.max_message, prepare);
-        codec::encode(&all).ok().map(|bytes| Key(Digest::of(&bytes)))
+    fn of(class: &Class, policy: &Policy, prepare: Prepare) -> Key {
+        let (tmp, max_message) = (policy.filesystem.tmp, policy.invocation.max_message);
+        Key { class: *class, limits: Limits::worker(policy), tmp, max_message, prepare }
     }
 }
 
@@ -70,6 +79,45 @@ impl Cell {
     fn is_untouched(&self) -> bool {
         let used = self.process.cpu_time().zip(self.cpu).map(|(now, before)| now.saturating_sub(before));
         self.process.waits_quietly() && used.is_none_or(|used| used <= TO_PREPARE)
+    }
+}
+
+/// A cell that has been taken.
+pub(crate) struct Taken {
+    process: Process,
+    took: Duration,
+}
+
+impl Taken {
+    /// Gives it its load.
+    pub fn load(&mut self, load: &Load, codes: &[BorrowedFd<'_>]) -> Result<(), Outcome> {
+        self.process.load(load, codes)
+    }
+
+    /// The worker, whose steps say what was made ahead.
+    pub fn into_process(self) -> Process {
+        let Taken { mut process, took } = self;
+        let before = process.steps.drain(..).map(|(name, took)| (format!("{AHEAD}: {name}"), took));
+        let mut steps = vec![(AHEAD.to_owned(), 0)];
+        steps.extend(before);
+        // What it took is the time that nobody waited for: the steps that are no part of another.
+        let whole = |name: &str| name.matches(": ").count() == 1;
+        steps[0].1 = steps.iter().filter(|(name, _)| whole(name)).map(|(_, took)| took).sum();
+        steps.push(("take a cell".to_owned(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX)));
+        process.steps = steps;
+        process
+    }
+}
+
+/// See [`Cells::refill_at_last`].
+pub(crate) struct Refill<'a>(&'a Cells);
+
+impl Drop for Refill<'_> {
+    fn drop(&mut self) {
+        if self.0.shared.stock().has_work() {
+            self.0.start_filling();
+            self.0.shared.changed.notify_one();
+        }
     }
 }
 
@@ -103,43 +151,34 @@ impl Cells {
         self.shared.stock().ready()
     }
 
-    /// A worker for a plugin without granted directories, if one is ready; and has the pool filled again.
+    /// A worker for a plugin without granted directories, if one is ready. [`Cells::refill_at_last`] is to follow.
     pub fn take(
         &self,
         class: &Class,
         policy: &Policy,
         filters: &Arc<filter::Programs>,
         prepare: Prepare,
-    ) -> Option<Process> {
+    ) -> Option<Taken> {
         let started = Instant::now();
         let most = policy.supervision.cells_max as usize;
         if most == 0 {
             return None;
         }
         let least = (policy.supervision.cells_min as usize).min(most);
-        let key = Key::of(class, policy, &prepare)?;
+        let key = Key::of(class, policy, prepare);
         let recipe = || Recipe { policy: policy.clone(), filters: filters.clone(), prepare };
         let mut stock = self.shared.stock();
         stock.ask(key, [least, most], recipe, started);
         let taken = stock.take(&key, Cell::is_untouched, started);
-        let work = stock.has_work();
         drop(stock);
-        if work {
-            self.start_filling();
-            self.shared.changed.notify_one();
-        }
-        let Cell { mut process, made, .. } = taken?;
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let before = process.steps.drain(..).map(|(name, took)| (format!("{AHEAD}: {name}"), took));
-        let mut steps = vec![(AHEAD.to_owned(), 0)];
-        steps.extend(before);
-        // What it took is the time that nobody waited for: the steps that are no part of another.
-        let whole = |name: &str| name.matches(": ").count() == 1;
-        steps[0].1 = steps.iter().filter(|(name, _)| whole(name)).map(|(_, took)| took).sum();
-        steps.push(("take a cell".to_owned(), micros(started.elapsed())));
-        process.steps = steps;
+        let Cell { process, made, .. } = taken?;
         tracing::debug!(age = ?made.elapsed(), "a plugin is started in a cell");
-        Some(process)
+        Some(Taken { process, took: started.elapsed() })
+    }
+
+    /// Has the pools filled again when what this gives is dropped.
+    pub fn refill_at_last(&self) -> Refill<'_> {
+        Refill(self)
     }
 
     /// Ends all cells: none is to have anything in common with a worker that was lost. Others are made in their place.

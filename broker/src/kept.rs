@@ -1,8 +1,9 @@
-//! What a broker works out once and keeps in memory: filters by what makes them, verified native code by its key, and the digests of
-//! policies.
+//! What a broker works out once and keeps in memory: filters by what makes them, verified native code by its key, and of policies
+//! their digests and the classes of their workers.
 
 use crate::{
     cache::Key,
+    class::Class,
     compile::Compiled,
     filter::{self, Programs},
     memfd::{Digest, Sealed},
@@ -19,7 +20,7 @@ use std::{
 
 /// Most filters that are kept; those that were made first go first.
 const MOST_FILTERS: usize = 64;
-/// Most policies whose digest is kept; those that were met first go first.
+/// Most policies whose digest is kept, and most classes; those that were met first go first.
 const MOST_DIGESTS: usize = 16;
 /// Most bytes of native code that are kept.
 const MOST_CODE: u64 = if cfg!(test) { 1 << 20 } else { 128 << 20 };
@@ -32,6 +33,8 @@ pub(crate) struct Kept {
     filters: Mutex<VecDeque<Made>>,
     /// Of policies' texts.
     digests: Mutex<VecDeque<(Policy, Digest)>>,
+    /// Of workers, by all that they follow from.
+    classes: Mutex<VecDeque<(Policy, Arc<Programs>, Class)>>,
     code: Mutex<VecDeque<Compiled>>,
     /// As long as a plugin is loaded from it.
     inputs: Mutex<HashMap<Digest, Weak<Sealed>>>,
@@ -73,6 +76,22 @@ impl Kept {
             all.pop_front();
         }
         digest
+    }
+
+    /// The class of workers under this policy, with these filters, which are [`Kept::filters`]. What else it follows from stays the same
+    /// as long as there is a broker.
+    pub fn class(&self, policy: &Policy, filters: &Arc<Programs>, make: impl FnOnce() -> Class) -> Class {
+        let known = |(under, with, _): &&(Policy, Arc<Programs>, Class)| Arc::ptr_eq(with, filters) && under == policy;
+        if let Some((.., class)) = lock(&self.classes).iter().find(known) {
+            return *class;
+        }
+        let class = make();
+        let mut all = lock(&self.classes);
+        all.push_back((policy.clone(), filters.clone(), class));
+        if all.len() > MOST_DIGESTS {
+            all.pop_front();
+        }
+        class
     }
 
     /// The copy of these bytes that other plugins have, or this one.
@@ -148,6 +167,29 @@ mod tests {
             kept.digest(&changed);
         });
         assert_eq!(lock(&kept.digests).len(), MOST_DIGESTS);
+    }
+
+    #[test]
+    fn a_class_is_made_once_for_a_policy_and_its_filters() {
+        let (kept, policy, worker) = (Kept::default(), standard(), filter::Class::Worker(Features::default()));
+        let mut changed = policy.clone();
+        changed.process.memory += 4096;
+        let filters = kept.filters(&policy, worker).unwrap();
+        let others = Arc::new((*filters).clone());
+        let made = std::cell::Cell::new(0u32);
+        let class = |policy: &Policy, filters: &Arc<Programs>| {
+            kept.class(policy, filters, || {
+                made.set(made.get() + 1);
+                Class::new(&made.get().to_string(), policy, (&filters.main, &filters.closing), &[], "")
+            })
+        };
+
+        let first = class(&policy, &filters);
+
+        assert!(class(&policy, &filters) == first && made.get() == 1);
+        assert!(class(&changed, &filters) != first && made.get() == 2);
+        assert!(class(&policy, &others) != first && made.get() == 3);
+        assert!(class(&policy, &filters) == first && made.get() == 3);
     }
 
     fn compiled(name: &[u8], bytes: usize) -> Compiled {

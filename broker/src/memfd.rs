@@ -261,21 +261,20 @@ fn seal(file: &File, seals: SealFlag) -> Result<(), Error> {
 fn copy(source: &mut impl Read, what: &str, max: u64) -> Result<Sealed, Error> {
     let mut file = create("bulkhead-sealed")?;
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; CHUNK];
+    let mut chunk = Vec::with_capacity(CHUNK);
     let mut bytes = 0u64;
-    loop {
-        let read = match source.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => &buffer[..read],
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(Error::Read { what: what.to_owned(), source }),
-        };
-        bytes = bytes.saturating_add(read.len() as u64);
+    while bytes.is_multiple_of(CHUNK as u64) {
+        chunk.clear();
+        let read = source.take(CHUNK as u64).read_to_end(&mut chunk);
+        bytes = bytes.saturating_add(read.map_err(|source| Error::Read { what: what.to_owned(), source })? as u64);
         if bytes > max {
             return Err(Error::TooLarge { what: what.to_owned(), limit: max });
         }
-        hash.update(read);
-        file.write_all(read).map_err(|source| Error::Memory { step: "write", source })?;
+        if chunk.is_empty() {
+            break;
+        }
+        hash.update(&chunk);
+        file.write_all(&chunk).map_err(|source| Error::Memory { step: "write", source })?;
     }
     let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
     seal(&file, seals)?;
@@ -291,6 +290,17 @@ mod tests {
         let mut bytes = vec![0; sealed.bytes() as usize];
         sealed.file.read_exact_at(&mut bytes, 0).unwrap();
         bytes
+    }
+
+    #[test]
+    fn a_copy_has_all_chunks_whether_the_last_is_whole_or_not() {
+        for bytes in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK] {
+            let bytes: Vec<u8> = (0..bytes).map(|n| (n % 251) as u8).collect();
+
+            let sealed = Sealed::copy_bytes(&bytes, bytes.len() as u64).unwrap();
+
+            assert!(content(&sealed) == bytes && sealed.digest() == Digest::of(&bytes), "{} bytes", bytes.len());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::value::Type;
 use serde::{Deserialize, Serialize};
 
 /// What a `.wasm` file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A core module.

@@ -16,7 +16,7 @@ const LONG_PERIOD: u64 = 1_000_000;
 const MAX_DEVICES: usize = 256;
 
 /// What a process may use. `None`: policy turned the layer off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// `cgroup.memory`: bytes.
     pub memory: Option<u64>,

@@ -50,17 +50,7 @@ impl Recipe {
         let broker = &self.broker;
         let features = self.features();
         let filters = broker.kept.filters(&self.policy, filter::Class::Worker(features))?;
-        let rlimits = limits::worker(&self.policy);
-
-        let policy::Process { start, net_namespace, .. } = &self.policy.process;
-        let shape = format!("tmp {:?} start {start:?} net {net_namespace:?}", self.policy.filesystem.tmp);
-        let class = Class::new(
-            &broker.programs.worker.identity,
-            &self.policy,
-            (&filters.main, &filters.closing),
-            &rlimits,
-            &shape,
-        );
+        let class = broker.kept.class(&self.policy, &filters, || self.class(&filters));
         let battery = broker.battery(&class, || sacrifice(broker, &self.policy, &filters))?;
         battery.check()?;
 
@@ -75,9 +65,11 @@ impl Recipe {
         };
         let mut at = Instant::now();
         // One that died a moment ago is no worker.
-        let cell = cell.and_then(|mut cell| cell.load(&order, &codes).is_ok().then_some(cell));
+        let cell = cell.and_then(|mut taken| taken.load(&order, &codes).is_ok().then(|| taken.into_process()));
         let mut report = self.report();
         report.cell = cell.is_some();
+        // Whoever makes cells is woken when this worker does not need the processor any more.
+        let _refill = broker.cells.refill_at_last();
         let mut process = match cell {
             Some(cell) => cell,
             None => {
@@ -107,6 +99,18 @@ impl Recipe {
             })?;
         report.fill(class.to_string(), layers, &process.steps, battery.attempts.len());
         Ok((Worker::new(process, self.clone(), denials, spin(&self.policy)), report))
+    }
+
+    fn class(&self, filters: &filter::Programs) -> Class {
+        let policy::Process { start, net_namespace, .. } = &self.policy.process;
+        let shape = format!("tmp {:?} start {start:?} net {net_namespace:?}", self.policy.filesystem.tmp);
+        Class::new(
+            &self.broker.programs.worker.identity,
+            &self.policy,
+            (&filters.main, &filters.closing),
+            &limits::worker(&self.policy),
+            &shape,
+        )
     }
 
     /// What is known of a worker before it is started.

@@ -75,7 +75,7 @@ pub struct Assignment {
 }
 
 /// What is known of a plugin before it is there: enough to make the runtime ready for it. Nothing of a plugin is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Prepare {
     /// Module or component.
     pub kind: Kind,

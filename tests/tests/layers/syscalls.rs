@@ -3,7 +3,9 @@
 use crate::lab::{Lab, number, only, refused, without};
 use bulkhead::{
     Outcome,
-    layer::Layer::{Identity, NamespaceMount, NamespaceNested, NoNewPrivs, ResourceLimits, SeccompClosing, SeccompMain},
+    layer::Layer::{
+        Identity, NamespaceMount, NamespaceNested, NoNewPrivs, ResourceLimits, SeccompClosing, SeccompMain,
+    },
     outcome::{Class, Violation},
 };
 use bulkhead_attacks::CALLS;
