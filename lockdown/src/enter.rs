@@ -58,9 +58,9 @@ pub fn enter_and_prepare<U, T>(
     prepare: impl FnOnce(Prepare, U) -> T,
 ) -> (Locked, Option<T>) {
     // A fork parent has no control socket. Its children have, and go on here.
-    let around = match sys_unsafe::is_open(CONTROL_FD) {
-        false if let Ok(socket) = sys_unsafe::adopt(PARENT_FD) => Ok(fork_parent::serve(socket)),
-        _ => Surroundings::of_the_host(),
+    let forked = match sys_unsafe::is_open(CONTROL_FD) {
+        false => sys_unsafe::adopt(PARENT_FD).ok().map(fork_parent::serve),
+        true => None,
     };
     let control = match Control::adopt() {
         Ok(control) => control,
@@ -69,6 +69,8 @@ pub fn enter_and_prepare<U, T>(
             std::process::exit(2);
         }
     };
+    // Not before the control socket has its owner: what is opened now could stand at its number.
+    let around = forked.map_or_else(Surroundings::of_the_host, Ok);
     match lock_down(&control, roles, around, unfiltered) {
         Ok((link, closing, ahead)) => {
             let prepared = ahead.map(|(what, unfiltered)| prepare(what, unfiltered));

@@ -6,7 +6,7 @@
 //!
 //! A parent holds nothing that must not be shared: no random state, no epoll, no Landlock domain, no descriptor but its socket,
 //! the net namespace that it is in and a procfs, which none of its children keeps; no word of any policy or plugin; it has one thread, and has done nothing but wait here.
-//! Where the launcher has the privilege, it sees no file of the host any more. What its children do have in common
+//! Where the kernel lets it, it sees no file of the host any more. What its children do have in common
 //! is their address layout, their stack canary and whatever is drawn once for a process: `process.start` of a policy says
 //! whether that is good enough.
 
@@ -68,8 +68,8 @@ impl Surroundings {
         Ok(Surroundings { proc: Proc::mounted()?, root: OldRoot::Host })
     }
 
-    /// Leaves the host's files behind, for oneself and all children. Without privilege everything stays as it is, and children copy
-    /// the mounts of the host, as those do that are executed.
+    /// Leaves the host's files behind, for oneself and all children. Without privilege children copy the mounts of the host, as those
+    /// do that are executed.
     fn leave_host(self) -> Surroundings {
         match Proc::detached() {
             Ok(proc) if root::leave_host().is_ok() => Surroundings { proc, root: OldRoot::Empty },

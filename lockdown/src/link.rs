@@ -32,8 +32,6 @@ pub struct Link {
     /// How the waits for the next message go, and those for room.
     pace: Pace,
     room_pace: Pace,
-    /// How long the memory of a large message is kept for the next.
-    patience: Duration,
 }
 
 impl Link {
@@ -51,8 +49,7 @@ impl Link {
         let peer = PeerMapping::map(&requests, layout(ring_bytes[0])?, Populate::Yes)?;
         let own = OwnMapping::map(&replies, layout(ring_bytes[1])?, Populate::Yes)?;
         let messages = Messages::new(own, peer, Wake::OF_THE_BROKER, Bell(bell), max_message as usize);
-        let pace = Pace::new(Duration::ZERO);
-        Ok(Link { messages, doorbell, pace: pace.clone(), room_pace: pace, patience: LARGE_PATIENCE })
+        Ok(Link { messages, doorbell, pace: Pace::new(Duration::ZERO), room_pace: Pace::new(Duration::ZERO) })
     }
 
     /// From now on [`Link::receive_request`] looks for the next message, and [`Link::answer`] for room, for at most so long, before
@@ -127,11 +124,9 @@ impl Link {
                 self.messages.sleep_for_data(None)?;
                 continue;
             }
-            // The next one may be as large, and come soon. Who sleeps for it may be woken for less: for what the broker has taken of
-            // the last answer.
-            let large = self.messages.largest() > LARGE;
-            let patience = match large {
-                true => self.patience.saturating_sub(large_since.get_or_insert_with(Instant::now).elapsed()),
+            // The next one may be as large, and come soon.
+            let patience = match self.messages.largest() > LARGE {
+                true => left_of(LARGE_PATIENCE, &mut large_since),
                 false => Duration::ZERO,
             };
             if !patience.is_zero() {
@@ -162,6 +157,11 @@ impl Link {
     pub fn wait_with_doorbell(&mut self, on: bool) {
         if on { self.messages.announce(Wake::DOORBELL) } else { self.messages.awake() }
     }
+}
+
+/// What is left of a time that begins with the first question. A sleep may end for no reason, and another one follows.
+fn left_of(patience: Duration, since: &mut Option<Instant>) -> Duration {
+    patience.saturating_sub(since.get_or_insert_with(Instant::now).elapsed())
 }
 
 /// Wakes the broker.
@@ -286,30 +286,16 @@ mod tests {
     }
 
     #[test]
-    fn who_is_woken_for_nothing_keeps_the_memory_of_a_large_message() {
-        let (mut broker, mut link) = ends();
-        link.patience = Duration::from_secs(600);
-        let worker = thread::spawn(move || {
-            let ToWorker::Stdin(bytes) = link.receive().unwrap() else { panic!("something else") };
-            link.send(&FromWorker::Output(Stream::Stdout, vec![0])).unwrap();
-            let next = link.receive_request(&mut Vec::new()).unwrap();
-            assert_eq!(next, Heard::Other(ToWorker::StdinEnd));
-            (link.messages.largest(), bytes.len())
-        });
+    fn patience_lasts_for_its_time_however_often_a_sleep_ends() {
+        let mut since = None;
+        let first = left_of(Duration::from_secs(600), &mut since);
+        let begun = since;
 
-        broker.send(&ToWorker::Stdin(vec![7; 2 * LARGE])).unwrap();
-        while !broker.flush().unwrap() {
-            thread::yield_now();
-        }
-        // Each on its own, and the worker is asleep in between.
-        thread::sleep(Duration::from_millis(20));
-        assert_eq!(broker_receives(&mut broker), FromWorker::Output(Stream::Stdout, vec![0]));
-        assert_eq!(broker.try_receive::<FromWorker>().unwrap(), None);
-        thread::sleep(Duration::from_millis(20));
-        broker.send(&ToWorker::StdinEnd).unwrap();
+        thread::sleep(Duration::from_millis(1));
+        let second = left_of(Duration::from_secs(600), &mut since);
 
-        let (largest, bytes) = worker.join().unwrap();
-        assert!(largest >= bytes, "forgot that a message had {bytes} bytes");
+        assert!(second < first && second > Duration::from_secs(300), "{second:?}");
+        assert_eq!((since, left_of(Duration::from_micros(1), &mut since)), (begun, Duration::ZERO));
     }
 
     #[test]

@@ -87,7 +87,8 @@ fn clone_with(
     Ok((pid, Some(unsafe { OwnedFd::from_raw_fd(pidfd) })))
 }
 
-/// open_tree(2): a detached copy of the mount at this directory, without the mounts below it.
+/// open_tree(2): a detached copy of the mount at this directory, without the mounts below it. Those that come to be there later it has,
+/// until [`set_mount_attributes`].
 pub fn clone_mount(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as libc::c_uint;
     // SAFETY: the path is a static, terminated string.
@@ -111,12 +112,13 @@ pub fn detached_mount(kind: &CStr) -> Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attributes) })
 }
 
-/// mount_setattr(2) on a mount by descriptor. `userns` makes it idmapped.
+/// mount_setattr(2) on a mount by descriptor, which is private from then on: what is mounted elsewhere does not come to be below it.
+/// `userns` makes it idmapped.
 pub fn set_mount_attributes(mount: BorrowedFd<'_>, set: u64, userns: Option<BorrowedFd<'_>>) -> Result<()> {
     let attributes = libc::mount_attr {
         attr_set: set,
         attr_clr: 0,
-        propagation: 0,
+        propagation: libc::MS_PRIVATE,
         userns_fd: userns.map_or(0, |fd| fd.as_raw_fd() as u64),
     };
     // SAFETY: `attributes` outlives the call and its size is passed; the path is a static, terminated string.

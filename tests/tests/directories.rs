@@ -1,6 +1,16 @@
 //! Directories: what is granted can be reached, and nothing else.
 
-use bulkhead_tests::{Scratch, bulkhead, programs::programs, run, words};
+use bulkhead::{Broker, PluginOptions, Source, policies, policy::DirGrant};
+use bulkhead_tests::{
+    Scratch, bulkhead,
+    guest::guest,
+    programs::{lasting, programs},
+    run, skip, words,
+};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
 use std::{ffi::OsString, fs, os::unix::fs::symlink, path::Path};
 
 const PREVIEWS: [&str; 2] = ["command-p1", "command-p2"];
@@ -270,6 +280,37 @@ fn a_link_to_what_is_refused_is_refused() {
         let finished = run(words!["--dir", grant(&host, "/d:ro"), &plugin, "--", "list", "/d"]).finish();
         finished.assert_code(121).assert_out("").assert_no_panic();
     }
+}
+
+#[test]
+fn what_the_host_mounts_later_below_a_grant_is_not_seen() {
+    if !nix::unistd::geteuid().is_root() {
+        skip("what_the_host_mounts_later_below_a_grant_is_not_seen", "needs root, to mount a file system: sudo -E");
+        return;
+    }
+    let scratch = Scratch::new();
+    let granted = scratch.folder("granted");
+    // A host of this thread's own, whose mounts tell each other what is mounted below them, as systemd has it.
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let all = |how| mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | how, None::<&str>).unwrap();
+    let disk = |path: &Path| mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    all(MsFlags::MS_PRIVATE);
+    disk(&granted);
+    fs::create_dir(granted.join("disk")).unwrap();
+    all(MsFlags::MS_SHARED);
+    let broker = Broker::builder().programs(programs()).cache(lasting("cache")).build().unwrap();
+    let host = granted.to_str().unwrap().to_owned();
+    let dirs = vec![DirGrant { host, guest: "/data".to_owned(), writable: false, quota: None }];
+    let policy = policies::find("standard", &[]).unwrap();
+    let options = PluginOptions { dirs, ..PluginOptions::new(policy) };
+    let plugin = broker.load(Source::Bytes(&guest("scalars")), options).unwrap_or_else(|e| panic!("{e:?}"));
+
+    disk(&granted.join("disk"));
+
+    let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", plugin.worker_pid().unwrap())).unwrap();
+    let mut places: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    places.sort_unstable();
+    assert_eq!(places, ["/", "/grant/0"], "{mounts}");
 }
 
 #[test]

@@ -202,9 +202,14 @@ fn a_parent_has_nothing_open_but_its_socket_its_net_namespace_and_a_procfs() {
     let own = fs::read_link(format!("/proc/{parent}/ns/net")).unwrap().to_string_lossy().into_owned();
     let home = open.iter().filter(|what| **what == own).count();
     let procfs = |path: &PathBuf| statfs(path).is_ok_and(|kind| kind.filesystem_type() == PROC_SUPER_MAGIC);
-    // The root of one that is mounted nowhere: what is in the namespace of a process is not on it.
-    let proc = descriptors().filter(|path| path.is_dir() && procfs(path)).count();
-    assert_eq!((sockets, null, home, proc, open.len()), (1, 3, 1, 1, 6), "{open:?}");
+    // The root of one that is mounted nowhere.
+    let proc: Vec<PathBuf> = descriptors().filter(|path| path.is_dir() && procfs(path)).collect();
+    assert_eq!((sockets, null, home, proc.len(), open.len()), (1, 3, 1, 1, 6), "{open:?}");
+    let number = proc[0].file_name().unwrap().to_string_lossy().into_owned();
+    let info = fs::read_to_string(format!("/proc/{parent}/fdinfo/{number}")).unwrap();
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).unwrap().trim();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.lines().any(|line| line.split(' ').next() == Some(id)), "{info}{mounts}");
 }
 
 #[test]
@@ -227,11 +232,12 @@ fn a_parent_sees_no_file_of_the_host() {
 }
 
 #[test]
-fn a_forked_worker_has_one_mount_as_an_executed_one_has() {
-    let Some(_alone) = alone("a_forked_worker_has_one_mount_as_an_executed_one_has") else { return };
+fn a_forked_worker_sees_one_mount_as_an_executed_one_does() {
+    let Some(_alone) = alone("a_forked_worker_sees_one_mount_as_an_executed_one_does") else { return };
     let broker = broker();
-    for start in [StartBy::Fork, StartBy::Exec] {
+    for (start, step) in [(StartBy::Fork, "launch: fork"), (StartBy::Exec, "launch: execve")] {
         let plugin = load(&broker, "scalars", start);
+        assert!(plugin.report().steps.iter().any(|(name, _)| name == step), "{}", plugin.report());
         let worker = worker();
 
         let mounts = fs::read_to_string(format!("/proc/{worker}/mountinfo")).unwrap();

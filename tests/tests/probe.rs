@@ -150,7 +150,7 @@ fn without_its_walls_an_attack_of_each_aim_works() {
         ("files", "read", ["namespace.mount", "landlock.fs", "identity"].as_slice()),
         ("network", "connect-tcp", &["namespace.net", "landlock.tcp"]),
         ("processes", "fork", &["rlimits", "cgroup.pids"]),
-        ("privilege", "user-namespace", &["namespace.nested"]),
+        ("privilege", "user-namespace", &["namespace.nested", "namespace.mount"]),
         ("kernel", "dirty-pipe", &[]),
         ("memory", "write-then-execute", &["mdwe"]),
         ("resources", "descriptors", &["rlimits"]),

@@ -31,7 +31,7 @@ names! {
     HotCall = "hot_call", "A call, 64 bytes in and out, of an export of a core module that is called again and again.";
     FreshCall = "fresh_call", "The same with a fresh instance for each call.";
     SleepingCall = "sleeping_call", "The same of a worker that has been left alone and sleeps.";
-    Echo1Mib = "echo_1mib", "A call with 1 MiB in and out, `list<u8>`, of a component.";
+    Echo1Mib = "echo_1mib", "A call with 1 MiB in and out, `list<u8>`, of a component whose worker is awake.";
     ComponentCall = "component_call", "A call of a component, string to string, 64 bytes.";
     FirstResult = "first_result", "The first result of an installed plugin: native code in the cache, no worker running.";
     FirstResultFromCell = "first_result_from_cell", "The same where a prepared worker without a plugin is waiting.";

@@ -17,8 +17,8 @@ impl Why {
     }
 }
 
-const CONTAINER_CURE: &str = "run the container with a seccomp profile that allows unshare, clone3, mount, pivot_root, open_tree, \
-     mount_setattr, seccomp and the landlock calls (docker: --security-opt seccomp=PROFILE.json; kubernetes: \
+const CONTAINER_CURE: &str = "run the container with a seccomp profile that allows unshare, clone3, mount, umount2, pivot_root, open_tree, \
+     move_mount, mount_setattr, seccomp and the landlock calls (docker: --security-opt seccomp=PROFILE.json; kubernetes: \
      securityContext.seccompProfile)";
 
 /// Why a probe failed at this step with this error.

@@ -28,7 +28,8 @@ pub(super) fn of(attempt: &Attempt) -> &'static [Layer] {
         Attempt::Spin(_) => &[Interrupt],
         Attempt::ExecutableMemory | Attempt::WritableCode => &[SeccompMain, SeccompClosing, Mdwe],
         Attempt::Ptrace => &[SeccompMain, SeccompClosing],
-        Attempt::UserNamespace => &[SeccompMain, SeccompClosing, NamespaceNested],
+        // Who has a root by chroot(2), as forked workers have, may make none.
+        Attempt::UserNamespace => &[SeccompMain, SeccompClosing, NamespaceNested, NamespaceMount],
         // A Landlock domain forbids every change of a mount.
         Attempt::Mount => &[SeccompMain, SeccompClosing, Capabilities, LandlockFs, LandlockTcp, LandlockScope],
         Attempt::IoUring => &[SeccompMain, SeccompClosing, ResourceLimits],

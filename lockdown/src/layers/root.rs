@@ -39,7 +39,8 @@ pub enum OldRoot {
 /// Puts this process into a mount namespace with one read-only directory, in which there is another, [`STAGE`], where its children
 /// make their roots: they have no mounts of the host to copy and to take off.
 ///
-/// Needs CAP_SYS_ADMIN. Where it fails the root is what it was.
+/// Needs CAP_SYS_ADMIN. Where it fails there is still a directory at [`STAGE`] for [`OldRoot::Host`], which may be covered by an
+/// empty file system.
 pub fn leave_host() -> Result<(), Fault> {
     unshare(CloneFlags::CLONE_NEWNS).step("unshare(CLONE_NEWNS)")?;
     make_private()?;
@@ -89,15 +90,12 @@ fn mount_stage(options: &str) -> Result<OwnedFd, Fault> {
 /// Makes it the root, read-only.
 fn take_root(new_root: OwnedFd, old: OldRoot) -> Result<(), Fault> {
     fchdir(&new_root).step("fchdir to the empty root")?;
-    match old {
+    // To take the old root off waits for a grace period of RCU, a tenth of a millisecond. What would be found by one who left the
+    // new one is an empty, read-only directory; and the capability to leave it is gone in a moment. A container may forbid chroot.
+    if old == OldRoot::Host || chroot(".").is_err() {
         // pivot_root(2), "pivot_root(".", ".")": the old root ends up below the new one at the same place, and is taken off.
-        OldRoot::Host => {
-            pivot_root(".", ".").step("pivot_root")?;
-            umount2(".", MntFlags::MNT_DETACH).step("umount2 of the old root")?;
-        }
-        // To take it off waits for a grace period of RCU, a tenth of a millisecond. What would be found there by one who left
-        // this root is an empty, read-only directory; and the capability to leave it is gone in a moment.
-        OldRoot::Empty => chroot(".").step("chroot")?,
+        pivot_root(".", ".").step("pivot_root")?;
+        umount2(".", MntFlags::MNT_DETACH).step("umount2 of the old root")?;
     }
     nix::unistd::chdir("/").step("chdir(\"/\")")?;
     // Read-only last: the directories above had to be made first.

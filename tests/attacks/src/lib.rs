@@ -242,7 +242,8 @@ pub const AT_COMPILING: &[&str] = &[
     "compiler_code",
 ];
 
-/// A system call with plain numbers, which works in a worker that every layer but `seccomp.main` holds.
+/// A system call with plain numbers, which works in a worker that is held by every layer but the filters and, for a user namespace,
+/// `namespace.nested`, where it was executed: the kernel lets nobody make one whose root is by chroot(2), as a forked worker's is.
 pub struct Call {
     /// Its name in syscalls(2).
     pub name: &'static str,
