@@ -51,7 +51,7 @@ pub fn leave_host() -> Result<(), Fault> {
 
 /// Replaces the root by an empty tmpfs with the detached mounts attached at `/grant/N`, and `/tmp` where one is wanted.
 ///
-/// Needs a mount namespace of our own, CAP_SYS_ADMIN and CAP_SYS_CHROOT in it.
+/// Needs a mount namespace of our own and CAP_SYS_ADMIN in it, and, not to wait for the kernel, CAP_SYS_CHROOT.
 pub fn apply(root: &Root, trees: Vec<OwnedFd>, old: OldRoot) -> Result<(), Fault> {
     make_private()?;
     // The root holds directories only: a few KiB and as many inodes as there are mount points.
