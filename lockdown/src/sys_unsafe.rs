@@ -317,6 +317,25 @@ pub fn open_from<const COUNT: usize>(first: RawFd) -> Result<[bool; COUNT]> {
     Ok(polled.map(|entry| entry.revents & libc::POLLNVAL == 0))
 }
 
+/// Whether select(2) passes over every number from `first` up, which is a closed descriptor's: it does where `first` is greater than
+/// the maximum number that this process has open (select(2), BUGS), and else says EBADF. `first` is below FD_SETSIZE.
+pub fn ignored_from(first: RawFd) -> Result<bool> {
+    // SAFETY: fd_set is plain data; all-zero is the empty set.
+    let mut set: libc::fd_set = unsafe { std::mem::zeroed() };
+    for number in first..libc::FD_SETSIZE as RawFd {
+        // SAFETY: the set has room for numbers below FD_SETSIZE.
+        unsafe { libc::FD_SET(number, &raw mut set) };
+    }
+    let mut now = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let none = ptr::null_mut();
+    // SAFETY: `set` and `now` outlive the call; without a time to wait it returns at once.
+    match Errno::result(unsafe { libc::select(libc::FD_SETSIZE as i32, &raw mut set, none, none, &raw mut now) }) {
+        Ok(ready) => Ok(ready == 0),
+        Err(Errno::EBADF) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// setdomainname(2).
 pub fn set_domain_name(name: &str) -> Result<()> {
     // SAFETY: the kernel reads `len` bytes from the string.

@@ -5,7 +5,7 @@ use crate::{
     sys_unsafe,
 };
 use bulkhead_shared::message::setup::DOORBELL_FD;
-use std::os::fd::RawFd;
+use std::{ops::Range, os::fd::RawFd};
 
 /// First number above the listed ones: 0, 1, 2 (/dev/null), control socket, bell, doorbell.
 const FIRST_UNLISTED: i32 = DOORBELL_FD + 1;
@@ -15,21 +15,57 @@ pub fn apply() -> Result<(), Fault> {
     sys_unsafe::close_from(FIRST_UNLISTED as u32).step("close_range")
 }
 
-/// Numbers that are looked at.
-const LOOKED_AT: RawFd = 4096;
-/// Numbers that the kernel is asked for at a time: poll(2) takes no more than RLIMIT_NOFILE of them.
-const AT_A_TIME: usize = 128;
+/// Numbers that poll(2) is asked for at a time: it takes no more than RLIMIT_NOFILE of them.
+const AT_A_TIME: RawFd = 128;
+/// Numbers below this one are asked for one by one in any case.
+const NEAR: RawFd = 3 * AT_A_TIME;
+/// Numbers below this one are, where the table of descriptors is larger than [`NEAR`].
+const FAR: RawFd = 4096;
 
-/// Asks for every number that a descriptor could have had. A question for each costs 0.3 ms of every start, so poll(2) is
-/// asked: it says of each number whether something is open there.
+/// Asks for every number that a descriptor could have had. A call for each costs 0.3 ms of every start. poll(2) says of many at once
+/// whether something is open there; and where select(2) passes over a number that poll(2) has found closed, no higher one can be open.
 pub fn probe() -> Result<String, Fault> {
-    for first in (0..LOOKED_AT).step_by(AT_A_TIME) {
-        for (number, open) in (first..).zip(sys_unsafe::open_from::<AT_A_TIME>(first).step("poll")?) {
+    look(0..NEAR)?;
+    let (last, beyond) = match sys_unsafe::ignored_from(NEAR - AT_A_TIME).step("select")? {
+        true => (NEAR, ", and to select(2) no number beyond"),
+        false => {
+            look(NEAR..FAR)?;
+            (FAR, "")
+        }
+    };
+    Ok(format!(
+        "descriptors 0 to {DOORBELL_FD} are the listed ones; to poll(2) {FIRST_UNLISTED} to {} are none{beyond}",
+        last - 1
+    ))
+}
+
+/// Whether just the listed ones of these are open. Both ends are multiples of [`AT_A_TIME`].
+fn look(numbers: Range<RawFd>) -> Result<(), Fault> {
+    for first in numbers.step_by(AT_A_TIME as usize) {
+        for (number, open) in (first..).zip(sys_unsafe::open_from::<{ AT_A_TIME as usize }>(first).step("poll")?) {
             if open != (number < FIRST_UNLISTED) {
                 let what = if open { "is open and not on the list" } else { "is on the list and not open" };
                 return Err(Fault::new("poll", format!("descriptor {number} {what}")));
             }
         }
     }
-    Ok(format!("descriptors 0 to {DOORBELL_FD} are the listed ones; to poll(2) 6 to 4095 are none"))
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs::File, os::fd::AsRawFd};
+
+    /// The only test of this program that has descriptors beyond [`NEAR`]: a table never shrinks.
+    #[test]
+    fn select_passes_over_numbers_beyond_the_table_and_over_no_others() {
+        assert_eq!(sys_unsafe::ignored_from(NEAR), Ok(true));
+
+        let far = sys_unsafe::lift(File::open("/dev/null").unwrap().into(), NEAR + 1).unwrap();
+
+        assert_eq!(sys_unsafe::ignored_from(NEAR), Ok(false));
+        let found = format!("poll: descriptor {} is open and not on the list", far.as_raw_fd());
+        assert_eq!(look(NEAR..FAR).unwrap_err().to_string(), found);
+    }
 }
