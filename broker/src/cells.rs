@@ -259,7 +259,7 @@ impl Shared {
 
     fn make(&self, recipe: &Recipe) -> Result<Cell, Outcome> {
         let spec = spec::worker(&self.programs, Vec::new(), &recipe.policy, &recipe.filters, &[]);
-        let spec = Spec { prepare: Some(recipe.prepare), ..spec };
+        let spec = Spec { prepare: Some(Prepare { cell: true, ..recipe.prepare }), ..spec };
         let process = Process::start(&self.launcher, &self.cgroups, spec)?;
         Ok(Cell { cpu: process.cpu_time(), process, made: Instant::now() })
     }

@@ -1,8 +1,8 @@
 //! What a worker makes ready before it has its plugin.
 //!
-//! An engine depends on the knobs that are compiled into native code, and on nothing else of a plugin. Making one, and going
-//! once through what every plugin is linked by, brings the program's own pages in: while a worker is a cell, nobody waits for
-//! that.
+//! An engine depends on the knobs that are compiled into native code, and on nothing else of a plugin. Making one is what there is
+//! time for while the broker looks at the process from outside. In a cell, which nobody waits for, all of the program's own pages are
+//! brought in, too, and what every plugin is linked by is gone through once.
 
 use crate::{compiler, guest::Guest, limits::Limiter, pages_unsafe, runtime, wasi};
 use bulkhead_shared::{
@@ -30,10 +30,16 @@ pub fn unfiltered(what: &Prepare) -> Option<Engine> {
 impl Prepared {
     /// Makes everything ready that this says. What fails here fails again, and is reported, when a plugin is loaded.
     pub fn new(what: Prepare, pooled: Option<Engine>) -> Prepared {
-        pages_unsafe::bring_in_code();
+        if what.cell {
+            pages_unsafe::bring_in_code();
+        }
         let is_pooled = pooled.is_some();
         let engine = pooled.map_or_else(|| runtime::engine(what.kind, &what.engine), Ok);
-        if let Ok(engine) = &engine {
+        // A stack for signals: wasmtime would make it in the first call.
+        Engine::tls_eager_initialize();
+        if what.cell
+            && let Ok(engine) = &engine
+        {
             // What is made here is thrown away: it is to have been gone through once.
             let _ = compiler::is_present(engine);
             let _ = walk_through(engine, what);

@@ -143,7 +143,8 @@ impl Recipe {
     /// What a worker can make ready for this plugin without it.
     fn prepare(&self) -> Prepare {
         let kind = self.compiled.description.kind;
-        Prepare { kind, engine: knobs(&self.policy), wasi: self.wasi_enabled(), pool: limits::pool(&self.policy) }
+        let (engine, wasi, pool) = (knobs(&self.policy), self.wasi_enabled(), limits::pool(&self.policy));
+        Prepare { kind, engine, wasi, pool, cell: false }
     }
 
     fn order(&self) -> Order {

@@ -85,6 +85,8 @@ pub struct Prepare {
     pub wasi: bool,
     /// Room for instances, where there is to be some.
     pub pool: Option<super::worker::Pool>,
+    /// Whether it is for a cell: nobody waits for it.
+    pub cell: bool,
 }
 
 /// The empty root and what is attached to it.
