@@ -312,7 +312,7 @@ impl Invocation {
             // Death and a refused call are seen by the sleep that follows, later by no more than the look. A worker that has
             // something new at each look does not keep the deadline from being seen, only from being looked at each time.
             let look = self.held.is_none() && !self.ended;
-            if look && pace.look(|| process.link.peek_any()) {
+            if look && pace.look(process.link.is_beside(), || process.link.peek_any()) {
                 found = found.wrapping_add(1);
                 if !found.is_multiple_of(FOUND) || Instant::now() < self.until {
                     continue;

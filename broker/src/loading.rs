@@ -72,7 +72,11 @@ pub(crate) fn await_ready(
         match process.wait(Some(deadline), true)? {
             // Once: a worker that lets know again and again is not to keep anybody busy. For twice the time, since to attach a filter takes
             // longer than most calls.
-            Woken::Peer => drop(look.take().and_then(|look| spin(2 * look, || process.link.peek()))),
+            Woken::Peer => {
+                if let Some(look) = look.take().filter(|_| !process.link.is_beside()) {
+                    spin(2 * look, || process.link.peek());
+                }
+            }
             Woken::Caller => {}
             Woken::Deadline => return Err(timed_out(timeout, Phase::Loading).into()),
             Woken::Refused(call) if learn::answered(learning, process, call)? => {}

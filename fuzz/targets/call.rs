@@ -185,7 +185,7 @@ impl Run {
             }
             Step::Word(word, value) => {
                 self.honest = false;
-                self.worker.hand.store(Word::ALL[usize::from(word) % 4], value);
+                self.worker.hand.store(Word::ALL[usize::from(word) % Word::ALL.len()], value);
             }
             _ => {}
         }

@@ -18,7 +18,7 @@ use crate::{
     proc::Proc,
     sys_unsafe,
 };
-use bulkhead_shared::{codec, packet};
+use bulkhead_shared::{codec, packet, ring};
 use nix::{
     fcntl::{OFlag, open},
     sched::{CloneFlags, setns},
@@ -158,8 +158,10 @@ pub fn serve(socket: OwnedFd) -> Surroundings {
     }
 }
 
-/// Asks the CPU what it can do, once for all children: a virtual machine answers slowly, since CPUID leaves it each time.
+/// Asks once for all children. The CPU what it can do: a virtual machine answers slowly, since CPUID leaves it each time. And the
+/// dynamic linker for what the rings want of glibc.
 fn prepare_children() {
     #[cfg(target_arch = "x86_64")]
     let _ = std::arch::is_x86_feature_detected!("avx2");
+    ring::prepare_children();
 }

@@ -102,7 +102,7 @@ impl Link {
             }
         };
         while !self.messages.send_rest(&mut rest)? {
-            if !self.room_pace.look(|| self.messages.peek_room()) {
+            if !self.room_pace.look(self.messages.is_beside(), || self.messages.peek_room()) {
                 self.messages.sleep_for_room()?;
             }
         }
@@ -117,7 +117,7 @@ impl Link {
             if let Some(heard) = self.messages.try_receive_quick(&mut quick::Calls(args))? {
                 return Ok(heard);
             }
-            if self.pace.look(|| self.messages.peek()) {
+            if self.pace.look(self.messages.is_beside(), || self.messages.peek()) {
                 continue;
             }
             if self.messages.is_partial() {

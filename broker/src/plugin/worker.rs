@@ -215,7 +215,7 @@ impl Worker {
                 invocation.woken(around, process, Woken::Deadline)?;
                 continue;
             }
-            if time == Time::ToLook && self.brief.look(|| process.link.peek_any()) {
+            if time == Time::ToLook && self.brief.look(process.link.is_beside(), || process.link.peek_any()) {
                 continue;
             }
             if process.rest()? {

@@ -149,6 +149,11 @@ impl BrokerEnd {
         self.messages.peek() || self.messages.peek_room()
     }
 
+    /// Whether the worker says that it is on this thread's processor. Costs one load, believes nothing: for spinning.
+    pub fn is_beside(&self) -> bool {
+        self.messages.is_beside()
+    }
+
     /// From now on the worker rings the bell when it has read or written. What is ready already is returned and not rung
     /// for.
     pub fn wait(&mut self) -> Result<Ready, Error> {

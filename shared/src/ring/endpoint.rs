@@ -53,8 +53,9 @@ pub struct Endpoint<O, P> {
     /// How much there is to read, as far as seen.
     offered: u32,
     events: u32,
-    /// What the own waiting word holds.
+    /// What the own waiting word holds, and the processor's.
     waiting: Wake,
+    processor: u32,
     /// Times that the peer was seen to have published something.
     progress: u64,
 }
@@ -79,6 +80,7 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
             offered: received,
             events: 0,
             waiting: Wake::NONE,
+            processor: 0,
             progress: 0,
         }
     }
@@ -239,6 +241,7 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         if self.sent == self.told_sent && self.received == self.told_received {
             return Ok(Wake::NONE);
         }
+        self.say_where();
         if self.received != self.told_received {
             self.own.store(Word::Consumed, self.received);
             self.told_received = self.received;
@@ -258,6 +261,22 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         Ok(if wrote { by } else { by.for_room() })
     }
 
+    /// Says which processor this side is on, where that has changed.
+    pub fn say_where(&mut self) {
+        let here = self.own.processor();
+        if here != self.processor {
+            self.own.store(Word::Processor, here);
+            self.processor = here;
+        }
+    }
+
+    /// Whether the peer's word says that it was last on the processor that this side is on: while this side looks for its words it
+    /// then says none. Believes nothing: for spinning.
+    pub fn is_beside(&self) -> bool {
+        let here = self.own.processor();
+        here != 0 && self.peer.load(Word::Processor) == here
+    }
+
     /// How the peer is to be woken.
     pub fn peer_waits(&self) -> Result<Wake, Violation> {
         let value = self.peer.load(Word::Waiting);
@@ -267,6 +286,7 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
     /// Announces how this side is about to wait, and returns the peer's events word to wait on. After it, and before it
     /// waits, the caller must look once more for what it waits for.
     pub fn announce(&mut self, how: Wake) -> u32 {
+        self.say_where();
         self.set_waiting(how);
         self.own.fence();
         // Before the caller's look: if the look misses a publication, then this value is older than it, and no sleep on this

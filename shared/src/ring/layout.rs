@@ -5,11 +5,12 @@
 //!          4  events    u32   counts the owner's publications; the peer's futex word
 //!        128  consumed  u32   bytes the owner has taken out of the peer's ring, modulo 2^32
 //!        256  waiting   u32   how the owner waits, bits of `Wake`
+//!        260  processor u32   the processor that the owner was on when it last published or announced anything, counted from 1
 //!       4096  the ring  a power of two of bytes
 //! ```
 //!
-//! Only the memory's owner writes any of it. `produced` and `events` change together and share a cache line; the others
-//! have lines of their own, two apart, because processors fetch lines in pairs. The ring begins on a page.
+//! Only the memory's owner writes any of it. `produced` and `events` change together and share a cache line, as do `waiting` and
+//! `processor`, which seldom change; these lines are two apart, because processors fetch them in pairs. The ring begins on a page.
 
 use thiserror::Error;
 
@@ -26,11 +27,12 @@ pub enum Word {
     Events,
     Consumed,
     Waiting,
+    Processor,
 }
 
 impl Word {
     /// Every word.
-    pub const ALL: [Word; 4] = [Word::Produced, Word::Events, Word::Consumed, Word::Waiting];
+    pub const ALL: [Word; 5] = [Word::Produced, Word::Events, Word::Consumed, Word::Waiting, Word::Processor];
 
     /// Byte offset in the memory.
     pub const fn offset(self) -> usize {
@@ -39,6 +41,7 @@ impl Word {
             Word::Events => 4,
             Word::Consumed => 128,
             Word::Waiting => 256,
+            Word::Processor => 260,
         }
     }
 }

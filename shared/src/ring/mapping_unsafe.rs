@@ -7,6 +7,7 @@
 //! its descriptor.
 
 use super::{
+    here_unsafe,
     layout::{HEADER_BYTES, Layout, Word},
     memory::{FENCE, Memory, OwnMemory, PUBLISH, SEE},
 };
@@ -254,6 +255,11 @@ impl OwnMemory for OwnMapping {
 
     fn copy_in(&self, at: usize, from: &[u8]) {
         self.0.copy_in(at, from)
+    }
+
+    #[inline]
+    fn processor(&self) -> u32 {
+        here_unsafe::processor()
     }
 
     fn wake(&self, word: Word) -> io::Result<()> {

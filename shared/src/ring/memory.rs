@@ -46,6 +46,9 @@ pub trait OwnMemory: Memory {
     /// are overwritten too.
     fn copy_in(&self, at: usize, from: &[u8]);
 
+    /// The processor that this thread is on at the moment, counted from 1; 0 where that is not known.
+    fn processor(&self) -> u32;
+
     /// Wakes whoever sleeps on the word (futex(2), FUTEX_WAKE).
     fn wake(&self, word: Word) -> io::Result<()>;
 }

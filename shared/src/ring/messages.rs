@@ -323,6 +323,11 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
         self.has_queue() && self.endpoint.peek_taken()
     }
 
+    /// Whether the peer says that it is on this side's processor, where only one of them can run. Believes nothing: for spinning.
+    pub fn is_beside(&self) -> bool {
+        self.endpoint.is_beside()
+    }
+
     /// How often the peer was seen to have published something.
     pub fn progress(&self) -> u64 {
         self.endpoint.progress()
@@ -422,6 +427,7 @@ impl<O: OwnMemory, P: Memory, W: Waker<O>> Messages<O, P, W> {
 
     /// Wakes the peer, where it sleeps, for what it will be told in a moment: it takes longer to wake up than this side to be ready.
     pub fn rouse(&mut self) -> Result<(), Error> {
+        self.endpoint.say_where();
         let by = self.endpoint.peer_waits()?;
         self.wake(by)
     }

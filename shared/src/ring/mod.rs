@@ -26,6 +26,7 @@
 
 mod broker;
 mod endpoint;
+mod here_unsafe;
 mod layout;
 mod mapping_unsafe;
 mod memfd;
@@ -41,6 +42,7 @@ mod model;
 mod tests;
 
 pub use broker::{BrokerEnd, CreateError, PeerDescriptors};
+pub use here_unsafe::prepare_children;
 pub use layout::{HEADER_BYTES, Layout, LayoutError, Word};
 pub use mapping_unsafe::{OwnMapping, PeerMapping, Populate};
 pub use memfd::{create_reply_memory, create_request_memory};

@@ -26,7 +26,7 @@ const RING: u32 = 64;
 
 /// One memory, with the kernel's queue of those who sleep on its events word.
 struct Shared {
-    words: [AtomicU32; 4],
+    words: [AtomicU32; 5],
     units: Vec<AtomicU64>,
     sleepers: Mutex<()>,
     woken: Condvar,
@@ -42,7 +42,7 @@ impl Model {
             AtomicU32::new(match word {
                 Word::Produced => produced,
                 Word::Consumed => consumed,
-                Word::Events | Word::Waiting => 0,
+                Word::Events | Word::Waiting | Word::Processor => 0,
             })
         });
         let units = (0..RING / 8).map(|_| AtomicU64::new(0)).collect();
@@ -106,6 +106,11 @@ impl OwnMemory for Model {
             whole[..bytes.len()].copy_from_slice(bytes);
             unit.store(u64::from_ne_bytes(whole), Relaxed);
         }
+    }
+
+    /// Nothing hangs on it but whether a side looks before it sleeps, and here none does.
+    fn processor(&self) -> u32 {
+        0
     }
 
     fn wake(&self, _word: Word) -> io::Result<()> {

@@ -16,6 +16,8 @@ const LOOKS: u32 = 32;
 const QUICK_LOOKS: u32 = 96;
 /// Most waits in a row that begin asleep.
 const MOST_ASLEEP: u32 = 31;
+/// Most waits in a row for a peer on the same processor that begin asleep.
+const MOST_BESIDE: u32 = 15;
 /// Least time to look for, where it is worth looking at all: as much as a wake may cost.
 const LEAST: Duration = Duration::from_micros(20);
 
@@ -63,12 +65,13 @@ pub struct Pace {
     typical: u64,
     asleep: u32,
     next_asleep: u32,
+    beside: u32,
 }
 
 impl Pace {
     /// Nothing learned yet. `most` is the longest time ever to look; zero is not to look at all.
     pub fn new(most: Duration) -> Pace {
-        Pace { most, typical: nanos(most), asleep: 0, next_asleep: 0 }
+        Pace { most, typical: nanos(most), asleep: 0, next_asleep: 0, beside: 0 }
     }
 
     /// How long to look in the wait that begins. Zero is to sleep at once.
@@ -94,8 +97,19 @@ impl Pace {
         self.asleep = self.next_asleep;
     }
 
-    /// Waits by looking: whether what is waited for is there.
-    pub fn look(&mut self, there: impl FnMut() -> bool) -> bool {
+    /// Whether to sleep at once for a peer that says that it is on the same processor: it says nothing while this side looks. But where
+    /// wait follows upon wait one of [`MOST_BESIDE`] looks all the same, so that the scheduler sees two that want to run, and parts
+    /// them.
+    fn gives_way(&mut self, beside: bool) -> bool {
+        self.beside = if beside { (self.beside + 1) % (MOST_BESIDE + 1) } else { 0 };
+        self.beside != 0
+    }
+
+    /// Waits by looking: whether what is waited for is there. `beside` is whether the peer says that it is on the same processor.
+    pub fn look(&mut self, beside: bool, there: impl FnMut() -> bool) -> bool {
+        if self.gives_way(beside) {
+            return false;
+        }
         let budget = self.budget();
         if budget.is_zero() {
             return false;
@@ -137,7 +151,7 @@ mod tests {
     #[test]
     fn without_a_budget_nothing_is_looked_at() {
         assert_eq!(spin(Duration::ZERO, || panic!("looked")), None);
-        assert!(!Pace::new(Duration::ZERO).look(|| panic!("looked")));
+        assert!(!Pace::new(Duration::ZERO).look(false, || panic!("looked")));
     }
 
     #[test]
@@ -160,6 +174,16 @@ mod tests {
             }
         }
         assert_eq!(looked, [0, 2, 6, 14, 30, 62, 94, 126, 158, 190]);
+    }
+
+    #[test]
+    fn a_peer_on_the_same_processor_is_given_way_to_but_for_one_wait_of_sixteen() {
+        let mut pace = Pace::new(MOST);
+        let looked: Vec<u32> = (1..=40).filter(|_| pace.look(true, || true)).collect();
+        assert_eq!(looked, [16, 32]);
+        // On another one it is looked for each time, and nothing was unlearned.
+        assert!(pace.look(false, || true) && pace.look(false, || true));
+        assert!(!pace.look(true, || panic!("looked")));
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Frames against a model: what arrives is what was sent, in that order, and nothing is refused for which there is room.
 
-use super::sides_at;
+use super::{mappings, sides_at};
 use crate::ring::{
     endpoint::{Endpoint, Part},
     layout::Layout,
     memory::{Memory, OwnMemory},
     violation::Violation,
     wake::Wake,
+};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
 };
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -180,4 +184,45 @@ fn a_publication_says_how_the_peer_waits() {
         assert_eq!(broker.publish(), Ok(how));
         assert_eq!(broker.publish(), Ok(Wake::NONE), "nothing new, nobody to wake");
     }
+}
+
+#[test]
+fn a_peer_is_beside_while_its_word_says_this_processor() {
+    let processors = own_processors();
+    stay_on(processors[0]);
+    let here = own_processor();
+    let (mut broker, mut worker) = sides_at(64, 0, 0);
+    assert!(!broker.is_beside() && !worker.is_beside());
+
+    assert_eq!(broker.try_send_frame(b"a", Part::Last), Ok(true));
+    assert_eq!(broker.publish(), Ok(Wake::NONE));
+    worker.announce(Wake::FUTEX);
+    assert_eq!([broker.is_beside(), worker.is_beside()], [here != 0; 2]);
+
+    let Some(another) = processors.get(1) else { return };
+    stay_on(*another);
+    worker.say_where();
+    assert!(!worker.is_beside());
+    stay_on(processors[0]);
+    assert!(!broker.is_beside());
+}
+
+/// 0 where glibc does not know it without a system call.
+fn own_processor() -> u32 {
+    let ((own, _), _) = mappings(64);
+    own.processor()
+}
+
+fn own_processors() -> Vec<usize> {
+    let all = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    (0..CpuSet::count()).filter(|processor| all.is_set(*processor).unwrap()).collect()
+}
+
+/// Moves this thread.
+fn stay_on(processor: usize) {
+    let mut one = CpuSet::new();
+    one.set(processor).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &one).unwrap();
+    let here = own_processor();
+    assert!(here == 0 || here as usize == processor + 1, "{here} on {processor}");
 }

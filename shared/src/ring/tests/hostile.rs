@@ -78,7 +78,7 @@ fn every_word_with_every_value_at_every_time_is_survived() {
                         value % 8 == 0 && (taken(time.saturating_sub(1))..=taken(time + 1)).contains(&value)
                     }
                     Word::Waiting => value & !Wake::OF_A_WORKER.word() == 0,
-                    Word::Events => true,
+                    Word::Events | Word::Processor => true,
                 };
                 assert_eq!(result.is_ok(), harmless, "{word:?} = {value} after {time} turns: {result:?}");
             }
