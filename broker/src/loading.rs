@@ -197,7 +197,7 @@ pub(crate) fn after_loading(
         };
         layers.push(LayerReport { layer, requirement, achieved });
     };
-    let closing = match (battery.closing, process.filters_before_load, process.filters()?) {
+    let closing = match (battery.closing, process.filters_before_load, process.filters_now()?) {
         (true, Some(before), Some(now)) if now > before && battery.closing_alone => {
             Ok("/proc shows one filter more than before the load; a worker of this class that asked for executable \
                 memory was killed by SIGSYS, and one without the main filter was refused every forbidden act"

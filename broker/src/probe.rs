@@ -290,7 +290,7 @@ fn ready(process: &mut Process, policy: &Policy) -> Result<i32, Outcome> {
     };
     // As for a worker: what it says of its last filter is not believed.
     let required = policy.require.get(&Layer::SeccompClosing) == Some(&Requirement::Required);
-    match (process.filters_before_load, process.filters()?) {
+    match (process.filters_before_load, process.filters_now()?) {
         (Some(before), Some(now)) if required && now <= before => {
             Err(failed("close the probe in", "/proc shows no filter more than before the load"))
         }

@@ -91,6 +91,8 @@ pub(crate) struct Process {
     pub steps: Vec<(String, u64)>,
     /// Seccomp filters that the kernel shows for it while it waits for its load; `None` where it does not say.
     pub filters_before_load: Option<u32>,
+    /// Open until they are looked at again.
+    status: Option<verify::StatusFile>,
     begun: Begun,
     pid: u32,
     clock: Option<verify::CpuClock>,
@@ -157,6 +159,7 @@ impl Process {
             attempts: Vec::new(),
             steps,
             filters_before_load: None,
+            status: None,
             begun,
             pid,
             clock: None,
@@ -183,7 +186,7 @@ impl Process {
                 process.clock = verify::CpuClock::of(process.pid).map_err(|e| process.unseen(&e))?;
                 // Last of these: it makes sure that the pid still means this process.
                 let seen = process.outside(launcher)?;
-                process.filters_before_load = seen.filters;
+                (process.filters_before_load, process.status) = (seen.filters, Some(seen.status));
                 let mut achieved = verify::join(inside, seen.layers);
                 process.lodge(launcher, net_of(spec), seen.net, &mut achieved);
                 achieved
@@ -280,12 +283,11 @@ impl Process {
         self.cgroup.memory_peak()
     }
 
-    /// Seccomp filters that the kernel shows for it; `None` where it does not say. That a process is gone is its end, and told as that.
-    pub fn filters(&mut self) -> Result<Option<u32>, Outcome> {
-        verify::filters(self.pid).map_err(|e| match exhausted::is_exhausted(&e) {
-            true => self.unseen(&e),
-            false => self.post_mortem(),
-        })
+    /// Seccomp filters that the kernel shows for it after its load, once; `None` where it does not say. That a process is gone is its
+    /// end, and told as that.
+    pub fn filters_now(&mut self) -> Result<Option<u32>, Outcome> {
+        let Some(status) = self.status.take() else { return Ok(None) };
+        status.filters().map_err(|_| self.post_mortem())
     }
 
     /// How it ended, without ending it.

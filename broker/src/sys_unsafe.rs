@@ -13,13 +13,13 @@ fn owned(result: libc::c_long) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// A pidfd of this process (pidfd_open(2)); close-on-exec by itself.
-pub fn pidfd_of_self() -> Result<OwnedFd> {
+/// A pidfd of this process, or of a child that is not reaped (pidfd_open(2)); close-on-exec by itself.
+pub fn pidfd_of(pid: u32) -> Result<OwnedFd> {
     // SAFETY: two numbers, no memory.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) })
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
 
-/// Sends a signal to the process behind a pidfd (pidfd_send_signal(2)). ESRCH where it has ended.
+/// Sends a signal to the process behind a pidfd (pidfd_send_signal(2)). ESRCH where it is reaped.
 pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> Result<()> {
     // SAFETY: a null siginfo asks for the default one; no memory is read.
     Errno::result(unsafe {

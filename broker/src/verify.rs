@@ -1,13 +1,15 @@
 //! What can be seen of a locked process from outside, in /proc (proc(5)): a second opinion that the process cannot forge.
 
+use crate::sys_unsafe;
 use bulkhead_shared::layer::{Achieved, Layer, When};
 use nix::{
+    errno::Errno,
     fcntl::{OFlag, open, openat, readlinkat},
     sys::stat::Mode,
 };
 use std::{
-    fs,
-    io::{self, Read},
+    borrow::Borrow,
+    fs, io,
     os::{
         fd::{AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::FileExt,
@@ -33,6 +35,12 @@ pub(crate) fn pid_of(pidfd: BorrowedFd<'_>) -> Option<u32> {
     u32::try_from(pid).ok().filter(|pid| *pid > 0)
 }
 
+/// Whether the process behind a pidfd is gone, and its pid may be another's.
+pub(crate) fn is_reaped(pidfd: BorrowedFd<'_>) -> bool {
+    // Signal 0 is none. That it may not be sent says that there is somebody to send it to.
+    sys_unsafe::pidfd_signal(pidfd, 0) == Err(Errno::ESRCH)
+}
+
 /// The namespaces that this process was in when it started its launcher: what a worker's are compared with.
 pub(crate) struct Namespaces {
     ours: [io::Result<PathBuf>; NAMESPACES.len()],
@@ -55,6 +63,8 @@ pub(crate) struct Seen {
     pub net: Option<u64>,
     /// Its seccomp filters; `None` where the kernel does not say (before 5.10).
     pub filters: Option<u32>,
+    /// To look at them again.
+    pub status: StatusFile,
 }
 
 /// Looks at every layer that shows from outside. The caller makes sure, by the pidfd, that the pid still meant the process
@@ -64,7 +74,8 @@ pub(crate) fn from_outside(pid: u32, host: &Namespaces) -> io::Result<Seen> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let process = open(format!("/proc/{pid}").as_str(), flags, Mode::empty())?;
     let link = |name: &str| readlinkat(&process, format!("ns/{name}").as_str()).map(PathBuf::from);
-    let status = Status(read(&process, "status")?);
+    let file = StatusFile(open_in(&process, "status")?);
+    let status = file.read()?;
     let (mut seen, mut net) = (Vec::new(), None);
     for ((layer, name), ours) in NAMESPACES.into_iter().zip(&host.ours) {
         let theirs = link(name)?;
@@ -81,25 +92,25 @@ pub(crate) fn from_outside(pid: u32, host: &Namespaces) -> io::Result<Seen> {
             },
         ));
     }
-    let offsets = || read(&process, "timens_offsets");
+    let offsets = || whole(open_in(&process, "timens_offsets")?);
     seen.push((Layer::NamespaceTime, time_namespace(link("time").ok(), host.time.as_ref(), offsets)?));
     let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
     seen.push((Layer::Capabilities, all_zero(&status, &capabilities)));
     seen.push((Layer::NoNewPrivs, equals(&status, "NoNewPrivs", "1")));
     seen.push((Layer::SeccompMain, equals(&status, "Seccomp", "2")));
-    Ok(Seen { layers: seen, net, filters: status.filters() })
+    Ok(Seen { layers: seen, net, filters: status.filters(), status: file })
 }
 
-fn read(directory: &OwnedFd, name: &str) -> io::Result<String> {
-    whole(openat(directory, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
+fn open_in(directory: &OwnedFd, name: &str) -> io::Result<fs::File> {
+    Ok(openat(directory, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
 }
 
 /// All of a file of /proc. It does not say how long it is: whoever does not ask for much at once asks often.
-fn whole(mut file: fs::File) -> io::Result<String> {
+fn whole(file: impl Borrow<fs::File>) -> io::Result<String> {
     let mut text = vec![0; 4096];
     let mut length = 0;
     loop {
-        match file.read(text.get_mut(length..).unwrap_or_default())? {
+        match file.borrow().read_at(text.get_mut(length..).unwrap_or_default(), length as u64)? {
             0 => break,
             read => length += read,
         }
@@ -153,9 +164,18 @@ fn time_namespace(
     }
 }
 
-/// How many seccomp filters a process has; `None` where the kernel does not say (before 5.10).
-pub(crate) fn filters(pid: u32) -> io::Result<Option<u32>> {
-    Ok(Status(whole(fs::File::open(format!("/proc/{pid}/status"))?)?).filters())
+/// A process's status in /proc, open. It stays that process's own when the pid means another one: then it cannot be read.
+pub(crate) struct StatusFile(fs::File);
+
+impl StatusFile {
+    /// How many seccomp filters the process has; `None` where the kernel does not say (before 5.10).
+    pub fn filters(&self) -> io::Result<Option<u32>> {
+        Ok(self.read()?.filters())
+    }
+
+    fn read(&self) -> io::Result<Status> {
+        whole(&self.0).map(Status)
+    }
 }
 
 /// The clock of a process's CPU time: its file in /proc, open. It stays that process's own when the pid means another one.
@@ -237,6 +257,8 @@ pub(crate) fn join(inside: Vec<(Layer, Achieved)>, outside: Vec<(Layer, Achieved
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    use std::os::fd::AsFd;
 
     fn missing() -> Achieved {
         Achieved::Missing { cause: "cause".to_owned() }
@@ -265,6 +287,24 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(clock.read(), None);
+    }
+
+    #[test]
+    fn process_is_there_until_it_is_reaped_and_its_status_is_nobody_elses() {
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let pidfd = sys_unsafe::pidfd_of(child.id()).unwrap();
+        let status = StatusFile(fs::File::open(format!("/proc/{}/status", child.id())).unwrap());
+        let filters = status.filters().unwrap();
+        assert!(!is_reaped(pidfd.as_fd()));
+
+        child.kill().unwrap();
+        waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+        assert!(!is_reaped(pidfd.as_fd()));
+        assert_eq!(status.filters().unwrap(), filters);
+
+        child.wait().unwrap();
+        assert!(is_reaped(pidfd.as_fd()));
+        assert_eq!(status.filters().unwrap_err().raw_os_error(), Some(libc::ESRCH));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Running {
             .map_err(system("socketpair for the launcher"))?;
         let null =
             open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map_err(system("open /dev/null"))?;
-        let broker = crate::sys_unsafe::pidfd_of_self().map_err(system("pidfd_open of the broker"))?;
+        let broker = crate::sys_unsafe::pidfd_of(std::process::id()).map_err(system("pidfd_open of the broker"))?;
         let meeting = Meeting::make().map_err(|e| Error::Launcher {
             step: "make a place to meet it".to_owned(),
             cause: format!("{e}; the directory for temporary files (TMPDIR, /tmp) must be writable"),

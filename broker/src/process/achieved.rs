@@ -22,10 +22,10 @@ impl Process {
     /// The layers as /proc shows them, while the process waits for its load.
     pub(super) fn outside(&self, launcher: &Launcher) -> Result<verify::Seen, Outcome> {
         let seen = verify::from_outside(self.pid, launcher.namespaces()).map_err(|e| self.unseen(&e))?;
-        // The pid was read through the pidfd, and the process is not reaped while this still gives it.
-        match verify::pid_of(self.begun.pidfd.as_fd()) {
-            Some(pid) if pid == self.pid => Ok(seen),
-            _ => Err(failed("look at the process from outside", "it has ended")),
+        // The pid was read through the pidfd, and is nobody else's while the process is not reaped.
+        match verify::is_reaped(self.begun.pidfd.as_fd()) {
+            false => Ok(seen),
+            true => Err(failed("look at the process from outside", "it has ended")),
         }
     }
 
