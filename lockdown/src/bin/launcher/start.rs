@@ -154,11 +154,9 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Res
             }
         },
     };
-    drop((go_read, failed_write, control, program, v1));
     clock.step("clone3");
 
     let placed = place(request, pidfd.as_fd(), rootless, &trees);
-    drop(trees);
     clock.step("ids");
     let (host_uid, identity) = match placed {
         Ok(ids) => ids,
@@ -170,7 +168,8 @@ pub fn start(request: &Start, descriptors: Vec<OwnedFd>, host: &mut Host) -> Res
     };
     let id = if request.namespaces.user { ids::INSIDE } else { host_uid };
     nix::unistd::write(&go_write, &id.to_ne_bytes()).step("let the child go").map_err(count)?;
-    drop(go_write);
+    // The child's ends, among others: what it has to say ends with its own.
+    drop((go_write, go_read, failed_write, control, program, v1, trees));
     let said = read_all(failed_read).map_err(count)?;
     clock.step(how);
     if !said.is_empty() {
