@@ -287,7 +287,10 @@ impl Process {
     /// end, and told as that.
     pub fn filters_now(&mut self) -> Result<Option<u32>, Outcome> {
         let Some(status) = self.status.take() else { return Ok(None) };
-        status.filters().map_err(|_| self.post_mortem())
+        status.filters().map_err(|e| match e.raw_os_error() {
+            Some(libc::ESRCH) => self.post_mortem(),
+            _ => self.unseen(&e),
+        })
     }
 
     /// How it ended, without ending it.

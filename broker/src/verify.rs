@@ -38,7 +38,7 @@ pub(crate) fn pid_of(pidfd: BorrowedFd<'_>) -> Option<u32> {
 /// Whether the process behind a pidfd is gone, and its pid may be another's.
 pub(crate) fn is_reaped(pidfd: BorrowedFd<'_>) -> bool {
     // Signal 0 is none. That it may not be sent says that there is somebody to send it to.
-    sys_unsafe::pidfd_signal(pidfd, 0) == Err(Errno::ESRCH)
+    !matches!(sys_unsafe::pidfd_signal(pidfd, 0), Ok(()) | Err(Errno::EPERM))
 }
 
 /// The namespaces that this process was in when it started its launcher: what a worker's are compared with.

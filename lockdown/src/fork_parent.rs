@@ -146,11 +146,12 @@ pub fn serve(socket: OwnedFd) -> Surroundings {
             Ok((pid, pidfd)) => (Forked::Child { pid }, pidfd),
             Err(errno) => (Forked::Failed { errno: errno as i32 }, None),
         };
-        // The child waits for what the launcher does then: this first.
+        // The child waits for what the launcher does then: this first. But for what the launcher then waits to be closed.
+        drop(failed);
         let (forked, pidfd) = answer;
         let pidfds: Vec<_> = pidfd.iter().map(AsFd::as_fd).collect();
         let sent = codec::encode(&forked).is_ok_and(|bytes| packet::send(socket.as_fd(), &bytes, &pidfds).is_ok());
-        drop((go, failed, control, cgroup, net, cgroups, trees));
+        drop((go, control, cgroup, net, cgroups, trees));
         let left = !entered || home.as_ref().is_some_and(|home| setns(home, NET).is_ok());
         // It must not stay where its child is: another parent takes its place.
         if !sent || !left {

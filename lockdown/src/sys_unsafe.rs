@@ -317,9 +317,9 @@ pub fn open_from<const COUNT: usize>(first: RawFd) -> Result<[bool; COUNT]> {
     Ok(polled.map(|entry| entry.revents & libc::POLLNVAL == 0))
 }
 
-/// Whether select(2) passes over every number from `first` up, which is a closed descriptor's: it does where `first` is greater than
-/// the maximum number that this process has open (select(2), BUGS), and else says EBADF. `first` is below FD_SETSIZE.
-pub fn ignored_from(first: RawFd) -> Result<bool> {
+/// Whether select(2) passes over every number from `first` up, which is a closed descriptor's: it does where the table of descriptors
+/// ends before `first` (select(2), BUGS), and else says EBADF. Any other error is no, too. `first` is below FD_SETSIZE.
+pub fn ignored_from(first: RawFd) -> bool {
     // SAFETY: fd_set is plain data; all-zero is the empty set.
     let mut set: libc::fd_set = unsafe { std::mem::zeroed() };
     for number in first..libc::FD_SETSIZE as RawFd {
@@ -329,11 +329,7 @@ pub fn ignored_from(first: RawFd) -> Result<bool> {
     let mut now = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let none = ptr::null_mut();
     // SAFETY: `set` and `now` outlive the call; without a time to wait it returns at once.
-    match Errno::result(unsafe { libc::select(libc::FD_SETSIZE as i32, &raw mut set, none, none, &raw mut now) }) {
-        Ok(ready) => Ok(ready == 0),
-        Err(Errno::EBADF) => Ok(false),
-        Err(e) => Err(e),
-    }
+    unsafe { libc::select(libc::FD_SETSIZE as i32, &raw mut set, none, none, &raw mut now) == 0 }
 }
 
 /// setdomainname(2).

@@ -35,7 +35,7 @@ impl Prepared {
         }
         let is_pooled = pooled.is_some();
         let engine = pooled.map_or_else(|| runtime::engine(what.kind, &what.engine), Ok);
-        // A stack for signals: wasmtime would make it in the first call.
+        // A stack for signals, which wasmtime makes in the first call otherwise. Where there is no memory for it, it panics here or there.
         Engine::tls_eager_initialize();
         if what.cell
             && let Ok(engine) = &engine

@@ -55,7 +55,7 @@ pub struct Endpoint<O, P> {
     events: u32,
     /// What the own waiting word holds, and the processor's.
     waiting: Wake,
-    processor: u32,
+    place: u32,
     /// Times that the peer was seen to have published something.
     progress: u64,
 }
@@ -80,7 +80,7 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
             offered: received,
             events: 0,
             waiting: Wake::NONE,
-            processor: 0,
+            place: 0,
             progress: 0,
         }
     }
@@ -261,20 +261,31 @@ impl<O: OwnMemory, P: Memory> Endpoint<O, P> {
         Ok(if wrote { by } else { by.for_room() })
     }
 
-    /// Says which processor this side is on, where that has changed.
+    /// Says where this side is, where that has changed: a worker on which processor, the broker only whether it is the one that the
+    /// worker says.
     pub fn say_where(&mut self) {
-        let here = self.own.processor();
-        if here != self.processor {
-            self.own.store(Word::Processor, here);
-            self.processor = here;
+        let place = match self.is_worker() {
+            true => self.own.processor(),
+            false => self.is_beside().into(),
+        };
+        if place != self.place {
+            self.own.store(Word::Processor, place);
+            self.place = place;
         }
     }
 
-    /// Whether the peer's word says that it was last on the processor that this side is on: while this side looks for its words it
-    /// then says none. Believes nothing: for spinning.
+    /// Whether the peer was on the processor that this side is on when it last published or announced anything: while this side looks
+    /// for its words it then says none. Believes nothing: for spinning.
     pub fn is_beside(&self) -> bool {
-        let here = self.own.processor();
-        here != 0 && self.peer.load(Word::Processor) == here
+        let theirs = self.peer.load(Word::Processor);
+        match self.is_worker() {
+            true => theirs != 0,
+            false => theirs != 0 && theirs == self.own.processor(),
+        }
+    }
+
+    fn is_worker(&self) -> bool {
+        self.peer_waits_by == Wake::OF_THE_BROKER
     }
 
     /// How the peer is to be woken.

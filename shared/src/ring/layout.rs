@@ -5,7 +5,8 @@
 //!          4  events    u32   counts the owner's publications; the peer's futex word
 //!        128  consumed  u32   bytes the owner has taken out of the peer's ring, modulo 2^32
 //!        256  waiting   u32   how the owner waits, bits of `Wake`
-//!        260  processor u32   the processor that the owner was on when it last published or announced anything, counted from 1
+//!        260  processor u32   of a worker's: the processor that it was on when it last published or announced anything, counted
+//!                             from 1; of the broker's: whether the broker was on that one, 0 or 1
 //!       4096  the ring  a power of two of bytes
 //! ```
 //!

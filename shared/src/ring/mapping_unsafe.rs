@@ -12,6 +12,7 @@ use super::{
     memory::{FENCE, Memory, OwnMemory, PUBLISH, SEE},
 };
 use std::{
+    hint::black_box,
     io,
     os::fd::{AsFd, AsRawFd},
     ptr::{self, NonNull},
@@ -87,12 +88,12 @@ impl Region {
         Ok(region)
     }
 
-    /// Reads of every page, or of every unit of a larger one. The kernel maps what is in the page cache in pieces of 64 KiB at each
-    /// fault, for a shared mapping with the right to write, too; MAP_POPULATE goes page by page, and takes half as long again.
+    /// Reads of every page. For whoever maps the memory second, as a worker does, the kernel maps 64 KiB at each fault, also where
+    /// it may be written; MAP_POPULATE goes page by page, and takes half as long again.
     fn touch(&self) {
-        self.load(Word::Produced);
+        black_box(self.load(Word::Produced));
         for unit in self.units().iter().step_by(HEADER_BYTES / size_of::<AtomicU64>()) {
-            unit.load(Relaxed);
+            black_box(unit.load(Relaxed));
         }
     }
 

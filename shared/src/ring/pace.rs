@@ -16,8 +16,8 @@ const LOOKS: u32 = 32;
 const QUICK_LOOKS: u32 = 96;
 /// Most waits in a row that begin asleep.
 const MOST_ASLEEP: u32 = 31;
-/// Most waits in a row for a peer on the same processor that begin asleep.
-const MOST_BESIDE: u32 = 15;
+/// Of so many waits in a row for a peer on the same processor one is looked for.
+const BESIDE: u32 = 64;
 /// Least time to look for, where it is worth looking at all: as much as a wake may cost.
 const LEAST: Duration = Duration::from_micros(20);
 
@@ -97,19 +97,17 @@ impl Pace {
         self.asleep = self.next_asleep;
     }
 
-    /// Whether to sleep at once for a peer that says that it is on the same processor: it says nothing while this side looks. But where
-    /// wait follows upon wait one of [`MOST_BESIDE`] looks all the same, so that the scheduler sees two that want to run, and parts
-    /// them.
-    fn gives_way(&mut self, beside: bool) -> bool {
-        self.beside = if beside { (self.beside + 1) % (MOST_BESIDE + 1) } else { 0 };
-        self.beside != 0
-    }
-
-    /// Waits by looking: whether what is waited for is there. `beside` is whether the peer says that it is on the same processor.
+    /// Waits by looking: whether what is waited for is there.
+    ///
+    /// `beside` is whether the peer says that it is on the same processor. It then says nothing while this side looks: this one sleeps
+    /// at once, and nothing is learned from that. But where wait follows upon wait it looks in one of [`BESIDE`] all the same, so that
+    /// the scheduler sees two that want to run, and parts them.
     pub fn look(&mut self, beside: bool, there: impl FnMut() -> bool) -> bool {
-        if self.gives_way(beside) {
-            return false;
+        if beside {
+            self.beside = (self.beside + 1) % BESIDE;
+            return self.beside == 0 && spin(self.most, there).is_some();
         }
+        self.beside = 0;
         let budget = self.budget();
         if budget.is_zero() {
             return false;
@@ -177,11 +175,19 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_on_the_same_processor_is_given_way_to_but_for_one_wait_of_sixteen() {
+    fn a_peer_on_the_same_processor_is_looked_for_in_one_wait_of_many_and_nothing_is_learned() {
         let mut pace = Pace::new(MOST);
-        let looked: Vec<u32> = (1..=40).filter(|_| pace.look(true, || true)).collect();
-        assert_eq!(looked, [16, 32]);
-        // On another one it is looked for each time, and nothing was unlearned.
+        let mut looked = Vec::new();
+        for wait in 1..=3 * BESIDE {
+            let came = pace.look(true, || {
+                looked.push(wait);
+                false
+            });
+            assert!(!came);
+        }
+        looked.dedup();
+        assert_eq!(looked, [BESIDE, 2 * BESIDE, 3 * BESIDE]);
+        // On another one it is looked for at once, and each time.
         assert!(pace.look(false, || true) && pace.look(false, || true));
         assert!(!pace.look(true, || panic!("looked")));
     }

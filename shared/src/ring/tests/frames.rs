@@ -3,7 +3,7 @@
 use super::{mappings, sides_at};
 use crate::ring::{
     endpoint::{Endpoint, Part},
-    layout::Layout,
+    layout::{Layout, Word},
     memory::{Memory, OwnMemory},
     violation::Violation,
     wake::Wake,
@@ -188,34 +188,35 @@ fn a_publication_says_how_the_peer_waits() {
 
 #[test]
 fn a_peer_is_beside_while_its_word_says_this_processor() {
-    let processors = own_processors();
+    let before = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let processors: Vec<usize> = (0..CpuSet::count()).filter(|processor| before.is_set(*processor).unwrap()).collect();
     stay_on(processors[0]);
     let here = own_processor();
     let (mut broker, mut worker) = sides_at(64, 0, 0);
     assert!(!broker.is_beside() && !worker.is_beside());
 
-    assert_eq!(broker.try_send_frame(b"a", Part::Last), Ok(true));
-    assert_eq!(broker.publish(), Ok(Wake::NONE));
     worker.announce(Wake::FUTEX);
+    assert_eq!(broker.try_send_frame(b"a", Part::Last), Ok(true));
+    assert_eq!(broker.publish(), Ok(Wake::FUTEX));
     assert_eq!([broker.is_beside(), worker.is_beside()], [here != 0; 2]);
+    // A worker is told no number.
+    assert_eq!(broker.own().load(Word::Processor), u32::from(here != 0));
 
-    let Some(another) = processors.get(1) else { return };
-    stay_on(*another);
-    worker.say_where();
-    assert!(!worker.is_beside());
-    stay_on(processors[0]);
-    assert!(!broker.is_beside());
+    if let Some(another) = processors.get(1) {
+        stay_on(*another);
+        assert!(!broker.is_beside());
+        broker.say_where();
+        assert!(!worker.is_beside());
+        worker.say_where();
+        assert_eq!(broker.is_beside(), here != 0);
+    }
+    sched_setaffinity(Pid::from_raw(0), &before).unwrap();
 }
 
 /// 0 where glibc does not know it without a system call.
 fn own_processor() -> u32 {
     let ((own, _), _) = mappings(64);
     own.processor()
-}
-
-fn own_processors() -> Vec<usize> {
-    let all = sched_getaffinity(Pid::from_raw(0)).unwrap();
-    (0..CpuSet::count()).filter(|processor| all.is_set(*processor).unwrap()).collect()
 }
 
 /// Moves this thread.
