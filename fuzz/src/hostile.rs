@@ -16,7 +16,7 @@ pub struct Plain(Rc<Inner>);
 
 struct Inner {
     layout: Layout,
-    words: [Cell<u32>; 4],
+    words: [Cell<u32>; Word::ALL.len()],
     units: RefCell<Vec<u64>>,
 }
 
@@ -81,6 +81,10 @@ impl OwnMemory for Plain {
             whole[..bytes.len()].copy_from_slice(bytes);
             *unit = u64::from_ne_bytes(whole);
         }
+    }
+
+    fn processor(&self) -> u32 {
+        1
     }
 
     fn wake(&self, _word: Word) -> io::Result<()> {

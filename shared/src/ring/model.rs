@@ -26,7 +26,7 @@ const RING: u32 = 64;
 
 /// One memory, with the kernel's queue of those who sleep on its events word.
 struct Shared {
-    words: [AtomicU32; 5],
+    words: [AtomicU32; Word::ALL.len()],
     units: Vec<AtomicU64>,
     sleepers: Mutex<()>,
     woken: Condvar,
