@@ -286,7 +286,8 @@ impl Process {
     /// Seccomp filters that the kernel shows for it after its load, once; `None` where it does not say. That a process is gone is its
     /// end, and told as that.
     pub fn filters_now(&mut self) -> Result<Option<u32>, Outcome> {
-        let Some(status) = self.status.take() else { return Ok(None) };
+        let again = || failed("look at the process from outside", "its filters were counted already");
+        let status = self.status.take().ok_or_else(again)?;
         status.filters().map_err(|e| match e.raw_os_error() {
             Some(libc::ESRCH) => self.post_mortem(),
             _ => self.unseen(&e),
